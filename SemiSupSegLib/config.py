@@ -1,0 +1,206 @@
+"""Config: every setting of a run, frozen, saved as JSON next to the result. An unknown key is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import cattrs
+
+from .errors import ConfigError
+
+__all__ = ["PRESETS", "Config", "DataConfig", "NetworkConfig", "Preset", "TrainConfig", "structure"]
+
+FORMAT_VERSION = 1
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """How cases become batches."""
+
+    spacing: tuple[float, float, float] = (1.5, 1.5, 1.5)
+    """Training grid in mm along X, Y, Z (RAS)."""
+    patch_size: tuple[int, int, int] = (64, 64, 48)
+    """Training patch in voxels (X, Y, Z) after resampling; each a multiple of what the backbone halves."""
+    intensity: Literal["ct", "zscore"] = "zscore"
+    """``ct``: clip at the 0.5 and 99.5 percentiles of the training cases, fixed mean and deviation; ``zscore``: per volume."""
+    ct_window: tuple[float, float, float, float] | None = None
+    """For ``ct``: lower, upper, mean, standard deviation in HU, measured on the training cases."""
+    rotation: float = 20.0
+    """Largest rotation in degrees about the slice normal; a third of it about the other axes. 0 switches it off."""
+    scaling: float = 0.15
+    """Largest relative scaling, 0 to 0.5."""
+    elastic: float = 4.0
+    """Standard deviation in mm of the elastic displacement's control points; 0 switches it off."""
+    flips: tuple[bool, bool, bool] = (False, True, True)
+    """Whether to mirror along X, Y, Z; X is off where labels come in left/right pairs."""
+    intensity_strength: float = 1.0
+    """Scales noise, blur, gamma, contrast and bias-field augmentation; 0 switches them off."""
+    foreground: float = 0.67
+    """Share of patches centred on a voxel of an annotated label, 0 to 1; the label is drawn first, each as often."""
+    unlabelled: float = 0.0
+    """Share of the batch drawn from cases without any annotation, 0 to 1; methods that learn from them raise it."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("scaling", 0, 0.5), ("foreground", 0, 1), ("unlabelled", 0, 1)):
+            if not low <= getattr(self, name) <= high:
+                msg = f"data.{name}: {getattr(self, name)} is not between {low} and {high}"
+                raise ConfigError(msg)
+        if min(self.spacing) <= 0 or min(self.patch_size) < 1:
+            msg = f"data.spacing {self.spacing} and data.patch_size {self.patch_size} must be positive"
+            raise ConfigError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """The segmentor."""
+
+    backbone: Literal["vnet", "monai_vnet", "dynunet", "segresnet"] = "dynunet"
+    """``vnet``: 3x3x3 V-Net of UA-MT and SASSNet; ``monai_vnet``: MONAI's 5x5x5 V-Net; ``dynunet``, ``segresnet``: MONAI's."""
+    filters: int = 16
+    """Channels at full resolution, a multiple of 8."""
+    norm: Literal["instance", "batch"] = "instance"
+    """``batch`` is the papers' choice; it mixes the cases of a batch and depends on how they fall on processes."""
+    activation: Literal["sigmoid", "softmax"] = "sigmoid"
+    """``sigmoid``: one binary problem per label (SMILE); ``softmax``: exclusive labels with a background channel."""
+    dropout: float = 0.5
+    """Channel dropout before the last convolution, 0 to 0.9; what Monte Carlo passes switch."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout <= 0.9:
+            msg = f"network.dropout: {self.dropout} is not between 0 and 0.9"
+            raise ConfigError(msg)
+        if self.filters < 8 or self.filters % 8:
+            msg = f"network.filters: {self.filters} is not a multiple of 8"
+            raise ConfigError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The loop. Exactly one of ``minutes`` and ``iterations`` ends it."""
+
+    minutes: float | None = None
+    """Wall-clock budget in minutes, data preparation not counted."""
+    iterations: int | None = None
+    """Number of optimizer steps."""
+    batch_size: int = 4
+    """Patches per step over all processes."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """``sgd``: momentum 0.9, the papers' choice."""
+    learning_rate: float = 1e-3
+    """Peak learning rate; it decays to 0 at the end of the budget as (1 - progress) ** 0.9."""
+    weight_decay: float = 1e-4
+    """Decoupled for adamw, L2 for sgd."""
+    ema_decay: float = 0.99
+    """Decay per step of the averaged weights that predict; 0 predicts with the raw ones."""
+    gradient_clip: float = 12.0
+    """Largest norm of the gradient; 0 switches clipping off."""
+    seed: int = 1
+    """One seed for everything that is drawn."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """``auto`` lets a short probe decide per machine."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    workers: int = 1
+    """Loader processes; 0 loads in the training process."""
+    checkpoint_seconds: float = 60.0
+    """Longest time between two checkpoints: what a power cut can cost."""
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.iterations is None):
+            msg = f"train: give minutes ({self.minutes}) or iterations ({self.iterations}), one of them"
+            raise ConfigError(msg)
+        for name in ("minutes", "iterations", "batch_size", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                msg = f"train.{name}: {value} is not above 0"
+                raise ConfigError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All of a run's settings."""
+
+    method: str = "smile"
+    """Name of a file in ``methods/``."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """The method's own settings, checked by the method."""
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    train: TrainConfig
+
+    def to_json(self) -> dict[str, Any]:
+        """A readable JSON object; :meth:`from_json` is its inverse."""
+        return {"format": FORMAT_VERSION, **cattrs.unstructure(self)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Config:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            ConfigError: an unknown key, a value of the wrong kind or range, or a newer format.
+        """
+        data = dict(data)
+        version = data.pop("format", FORMAT_VERSION)
+        if version > FORMAT_VERSION:
+            msg = f"this configuration has format {version}; this program knows up to {FORMAT_VERSION}: please update it"
+            raise ConfigError(msg)
+        return structure(data, cls)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Config:
+        """Read what :meth:`save` wrote."""
+        return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+_converter = cattrs.Converter(forbid_extra_keys=True)
+
+
+def structure(data: dict[str, Any], kind: type[T]) -> T:
+    """A frozen dataclass from a JSON object, unknown keys refused.
+
+    Raises:
+        ConfigError: one sentence that names the offending key.
+    """
+    try:
+        return _converter.structure(data, kind)
+    except Exception as error:  # cattrs wraps what __post_init__ raises; the user needs the innermost sentence
+        raise ConfigError("; ".join(_sentences(error)) or str(error)) from error
+
+
+def _sentences(error: BaseException) -> list[str]:
+    if isinstance(error, BaseExceptionGroup):
+        return [s for inner in error.exceptions for s in _sentences(inner)]
+    if isinstance(error, ConfigError):
+        return [str(error)]
+    return cattrs.transform_error(error) if isinstance(error, cattrs.BaseValidationError) else [str(error)]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much work a run may be."""
+
+    minutes: float
+    """Default budget on the machine at hand."""
+    voxels: int
+    """Largest number of voxels that a typical volume may have on the training grid."""
+    patch_voxels: int
+    """Voxels of a patch."""
+    batch_size: int
+    """Patches per step."""
+    filters: int
+    """Channels at full resolution."""
+
+
+PRESETS: dict[str, Preset] = {
+    "quick": Preset(minutes=5, voxels=1_000_000, patch_voxels=131_072, batch_size=2, filters=16),
+    "balanced": Preset(minutes=15, voxels=2_000_000, patch_voxels=196_608, batch_size=2, filters=16),
+    "thorough": Preset(minutes=60, voxels=8_000_000, patch_voxels=262_144, batch_size=2, filters=24),
+}
