@@ -68,8 +68,15 @@ class NetworkConfig:
     """``sigmoid``: one binary problem per label (SMILE); ``softmax``: exclusive labels with a background channel."""
     dropout: float = 0.5
     """Channel dropout before the last convolution, 0 to 0.9; what Monte Carlo passes switch."""
+    strides: tuple[tuple[int, int, int], ...] | None = None
+    """Downsampling (1 or 2) along X, Y, Z between the levels, first from full resolution; None halves all axes.
+
+    1 along an axis that is much coarser than the others. ``vnet`` takes four of them, ``dynunet`` any number."""
 
     def __post_init__(self) -> None:
+        if self.strides is not None and not all(step in (1, 2) for stride in self.strides for step in stride):
+            msg = f"network.strides: {self.strides} holds something else than 1 and 2"
+            raise ConfigError(msg)
         if not 0 <= self.dropout <= 0.9:
             msg = f"network.dropout: {self.dropout} is not between 0 and 0.9"
             raise ConfigError(msg)

@@ -1,4 +1,4 @@
-"""Method: what one file in this folder fills in. It sees batches and networks, never ranks, devices, files or schedulers."""
+"""Method: what one file in this folder fills in: it sees batches and networks, never ranks, devices or files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..config import NetworkConfig, structure
 from ..data.batch import Batch
 from ..errors import ConfigError
-from ..losses.masked import masked_bce, masked_dice
+from ..losses.masked import marginal_cross_entropy, masked_bce, masked_dice
 from ..networks.segmentor import Segmentor
 from ..project.labels import LabelSet
 
@@ -68,14 +68,16 @@ class Method:
             raise TypeError(msg)
         METHODS[cls.name] = cls
 
-    def __init__(self, options: dict[str, Any], label_set: LabelSet, network: NetworkConfig, modalities: int = 1) -> None:
+    def __init__(
+        self, options: dict[str, Any], label_set: LabelSet, network: NetworkConfig, modalities: int = 1
+    ) -> None:
         self.config = structure(options, self.Config)
         self.label_set, self.network_config, self.modalities = label_set, network, modalities
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks to train, by name; ``segmentor`` is the one that predicts."""
-        segmentor = Segmentor(self.network_config, labels=len(self.label_set), modalities=self.modalities, heads=self.heads)
-        return {"segmentor": segmentor}
+        network, labels = self.network_config, len(self.label_set)
+        return {"segmentor": Segmentor(network, labels=labels, modalities=self.modalities, heads=self.heads)}
 
     def losses(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Named scalar terms whose sum trains the segmentor."""
@@ -88,19 +90,27 @@ class Method:
         return terms
 
     def supervised(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """SMILE's masked cross-entropy over what is known, and soft Dice over labels that are annotated."""
+        """SMILE's masked cross-entropy over what is known, and soft Dice over labels that are annotated.
+
+        logits: (B, K, *S); with exclusive labels (softmax) (B, K + 1, *S), and the cross-entropy is the marginal one.
+        """
         known, target = batch.known, batch.target
         scored = known & batch.annotated[(..., *(None,) * (known.ndim - 2))]
         if self.missing_is_background:
             known = scored = batch.valid.expand_as(known)
-        weight = known.to(logits.dtype)
+        weight = known.float()
         if batch.pseudo is not None:  # relabelled positives: a weight of their own, never known, never excluding others
             added = batch.pseudo & ~known & batch.valid
             target, weight = target | added, weight + self.pseudo_weight * added
             scored = scored | added
-        terms = {"bce": masked_bce(logits, target, weight)}
+        if self.network_config.activation == "softmax":
+            terms = {"cross_entropy": marginal_cross_entropy(logits, target, weight)}
+            probability = logits.float().softmax(dim=1)[:, 1:]
+        else:
+            terms = {"bce": masked_bce(logits, target, weight)}
+            probability = logits.float().sigmoid()
         if self.config.dice_weight:
-            terms["dice"] = self.config.dice_weight * masked_dice(logits.sigmoid(), target, scored)
+            terms["dice"] = self.config.dice_weight * masked_dice(probability, target, scored)
         return terms
 
 

@@ -1,0 +1,129 @@
+"""Losses that score only what is known. Partial annotation enters training here and nowhere else.
+
+Terms are masked after the activation, per label: masking logits before a softmax would change the probabilities of what
+is known.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .reduce import check_same_shape, mean_over_processes, sum_over_processes
+
+__all__ = ["marginal_cross_entropy", "masked_bce", "masked_dice"]
+
+
+def masked_bce(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Binary cross-entropy over known voxels, one binary problem per label (SMILE).
+
+    Petit, Thome, Charnoz, Hostettler, Soler, "Handling missing annotations for semantic segmentation with deep
+    ConvNets", DLMIA 2018: L = sum_k w_k BCE(y_k, y*_k). The paper leaves the normalisation open; here each label's sum
+    is divided by its weight, so that a label that is known in few cases counts as much as one that is known in all,
+    and the labels that have any weight are averaged.
+
+    Args:
+        logits: (B, K, *S) float, before the sigmoid.
+        target: (B, K, *S) bool: where the label is.
+        weight: (B, K, *S) bool, or float >= 0; 0 where it is not known whether the label is there.
+
+    Returns:
+        Scalar, float32 (float64 for float64 logits). 0, with gradient 0, when nothing is known. Averaged over
+        processes as DistributedDataParallel does, it is the same whatever way the cases fall on them.
+
+    Raises:
+        ValueError: the three shapes differ.
+    """
+    check_same_shape(logits=logits, target=target, weight=weight)
+    logits = _exact(logits)
+    weight = weight.to(logits.dtype)
+    per_voxel = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="none")
+    known = mean_over_processes(_per_label(weight))
+    # Where the weight is 0 an infinite loss must not become NaN: 0 * inf.
+    scored = _per_label(torch.where(weight > 0, per_voxel * weight, 0.0))
+    return _mean_of_labels(scored / _at_least_one(known), known > 0)
+
+
+def masked_dice(probability: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Soft Dice loss over known voxels, 1 - 2 sum(p y) / (sum p + sum y), sums over the batch of all processes.
+
+    Milletari, Navab, Ahmadi, "V-Net", 3DV 2016, in the form without squares; restricted to annotated labels as
+    MultiTalent (Ulrich et al., MICCAI 2023) does: the caller leaves out of ``known`` what is only known because another
+    label is there.
+
+    Args:
+        probability: (B, K, *S) float in [0, 1].
+        target: (B, K, *S) bool: where the label is.
+        known: (B, K, *S) bool: which voxels count.
+
+    Returns:
+        Scalar in [0, 1], float32 (float64 for float64 input): mean over labels that have a known positive voxel
+        somewhere in the batch of all processes. 0, with gradient 0, when no label has one.
+
+    Raises:
+        ValueError: the three shapes differ.
+    """
+    check_same_shape(probability=probability, target=target, known=known)
+    probability = _exact(probability)
+    positive = target & (known > 0)
+    volume = sum_over_processes(_per_label(torch.where(known > 0, probability, 0.0)))
+    overlap = sum_over_processes(_per_label(torch.where(positive, probability, 0.0)))
+    reference = sum_over_processes(_per_label(positive.to(probability.dtype)))
+    present = reference > 0
+    dice = 2 * overlap / (volume + reference).clamp(min=1)
+    return _mean_of_labels(1 - dice, present)
+
+
+def marginal_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy of exclusive labels of which some are not annotated: -log P(all that is still possible).
+
+    Shi, Xiao, Chen, Zhou, "Marginal loss and exclusion loss for partially supervised multi-organ segmentation",
+    Medical Image Analysis 2021, the marginal loss per voxel. Possible is the label that is known to be there, or else
+    the background and every label that is not known to be absent. With all labels known it is the cross-entropy.
+
+    Args:
+        logits: (B, K + 1, *S) float, before the softmax; channel 0 is the background.
+        target: (B, K, *S) bool: where the label is.
+        weight: (B, K, *S) bool, or float >= 0; 0 where it is not known whether the label is there.
+
+    Returns:
+        Scalar, float32 (float64 for float64 logits): mean over voxels at which anything is known, each weighed by the
+        largest of its weights. 0, with gradient 0, when nothing is known.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    check_same_shape(target=target, weight=weight)
+    check_same_shape(logits=logits[:, 1:], target=target)
+    logits = _exact(logits)
+    weight = weight.to(logits.dtype)
+    known = weight > 0
+    there = target & known
+    settled = there.any(dim=1, keepdim=True)
+    possible = torch.cat((~settled, torch.where(settled, there, ~known)), dim=1)
+    nothing = torch.finfo(logits.dtype).min
+    log_possible = logits.masked_fill(~possible, nothing).logsumexp(dim=1) - logits.logsumexp(dim=1)
+    per_voxel_weight = weight.amax(dim=1)
+    total = mean_over_processes(per_voxel_weight.sum())
+    scored = torch.where(per_voxel_weight > 0, -log_possible * per_voxel_weight, 0.0)
+    return scored.sum() / _at_least_one(total)
+
+
+def _exact(values: Tensor) -> Tensor:
+    """At least float32: a sum over a million bfloat16 voxels would keep two digits."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def _per_label(values: Tensor) -> Tensor:
+    """(B, K, *S) summed to (K,)."""
+    return values.sum(dim=(0, *range(2, values.ndim)))
+
+
+def _at_least_one(count: Tensor) -> Tensor:
+    """1 where nothing was counted. A mean over processes may lie between 0 and 1, which must not be rounded up."""
+    return torch.where(count > 0, count, 1.0)
+
+
+def _mean_of_labels(per_label: Tensor, counted: Tensor) -> Tensor:
+    return torch.where(counted, per_label, 0.0).sum() / counted.sum().clamp(min=1)
