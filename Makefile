@@ -1,0 +1,23 @@
+# A fresh machine needs python3 (3.11 or later), make and git; everything else goes into .venv.
+# Without a GPU, PyTorch's smaller CPU wheels do: set PIP_EXTRA_INDEX_URL to the CPU index that pytorch.org names.
+.PHONY: help setup demo test check
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: .venv/.ready  ## make .venv with all that tests and the demo need
+
+.venv/.ready: pyproject.toml constraints.txt .ci/setup
+	.ci/setup
+
+demo: setup  ## the whole loop on a small synthetic cohort: a table, and pictures under demo/
+	.venv/bin/semisupseg demo demo
+
+test: setup  ## all tests
+	OMP_NUM_THREADS=2 .venv/bin/python -m pytest -q
+
+check: setup  ## style, types, and who may import whom
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports

@@ -1,0 +1,10 @@
+"""``python -m SemiSupSegLib VERB``: the same as the ``semisupseg`` command; how a front end starts the process of a run."""
+
+from __future__ import annotations
+
+import sys
+
+from .cli.main import main
+
+if __name__ == "__main__":  # loaders and process groups may import this file again
+    sys.exit(main())
