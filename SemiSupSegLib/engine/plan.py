@@ -1,0 +1,235 @@
+"""From a project and a preset to a complete Config, and what that will cost. Every planned number is in the run's config."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import psutil
+
+from ..config import PRESETS, Config, DataConfig, NetworkConfig, Preset, TrainConfig
+from ..errors import ConfigError, RunError
+from ..methods.base import method_named
+from ..networks.backbones import strides_of
+from ..project.cases import Case
+from ..project.geometry import Grid, ras_extent
+from ..project.project import Project
+from .device import choose_device
+
+__all__ = ["Estimate", "check_trainable", "estimate", "plan"]
+
+Backbone = Literal["vnet", "monai_vnet", "dynunet", "segresnet"]
+
+COARSER = 2.0
+"""An axis this much coarser than the finest is not halved yet (as nnU-Net does for anisotropic data)."""
+DEEPEST = 4
+"""Most often that an axis is halved."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will need."""
+
+    minutes: float | None
+    """Wall-clock minutes; None when the budget is in iterations and the step has not been timed yet."""
+    memory_gb: float
+    """Peak memory of training on its device, in GB (1e9 bytes)."""
+    available_gb: float
+    """What that device has free now."""
+    device: str
+    """``cpu`` or ``cuda``."""
+    reason: str
+    """Why that device, in words."""
+
+
+def check_trainable(project: Project) -> None:
+    """Refuse in one sentence a project from which nothing can be learnt.
+
+    Raises:
+        RunError: no label, no case, or no positive voxel of any organ.
+    """
+    if not len(project.label_set):
+        msg = "this project has no labels yet: import annotated cases or add labels first"
+        raise RunError(msg)
+    annotated = [case for case in project.train_cases() if case.annotated]
+    if not annotated:
+        msg = "no training case has an annotation yet: mark at least one organ of one case as complete or partial"
+        raise RunError(msg)
+    if not any(_has_positive(case, project) for case in annotated):
+        msg = "no organ has a single annotated voxel in the training cases, so there is nothing to learn from"
+        raise RunError(msg)
+
+
+def _has_positive(case: Case, project: Project) -> bool:
+    if case.labels_file is None:
+        return False
+    labels, names = case.labels(project.label_set), project.label_set.names
+    return any(
+        case.annotation(names[c]).annotated and bool(np.any(labels[place.layer] == place.value))
+        for c, place in enumerate(project.label_set.places)
+    )
+
+
+def plan(
+    project: Project,
+    *,
+    method: str = "smile",
+    preset: str = "balanced",
+    minutes: float | None = None,
+    iterations: int | None = None,
+    spacing: tuple[float, float, float] | None = None,
+    backbone: Backbone | None = None,
+    seed: int = 1,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    options: dict[str, Any] | None = None,
+) -> Config:
+    """All settings of a run, from the volumes of the project and a few wishes.
+
+    Args:
+        project: where the cases are.
+        method: name of the method.
+        preset: ``quick``, ``balanced`` or ``thorough``: how much work.
+        minutes: budget; the preset's when neither this nor ``iterations`` is given.
+        iterations: budget in optimizer steps instead.
+        spacing: training grid in mm; planned when None: the cases' median, made coarser, finest axes first, until a typical
+            volume has no more voxels than the preset wants.
+        backbone: None for the default.
+        seed: of everything drawn.
+        device: ``auto`` takes the GPU when torch can use one.
+        options: the method's own.
+
+    Raises:
+        ConfigError: unknown preset, method or option, both budgets, or a value out of range.
+        RunError: nothing to train on.
+    """
+    if preset not in PRESETS:
+        msg = f"no preset {preset!r}: choose one of {', '.join(PRESETS)}"
+        raise ConfigError(msg)
+    chosen = PRESETS[preset]
+    check_trainable(project)
+    method_named(method)(dict(options or {}), project.label_set, NetworkConfig())  # refuses unknown options now
+    if minutes is None and iterations is None:
+        minutes = chosen.minutes
+    grids = [case.grid() for case in project.train_cases() if case.annotated]
+    grid_mm = spacing or _spacing(grids, chosen)
+    volume = _median_extent(grids) / np.array(grid_mm)
+    network = _network(backbone or NetworkConfig().backbone, chosen, _strides(grid_mm, volume))
+    multiple = _multiple(network)
+    data = DataConfig(
+        spacing=grid_mm,
+        patch_size=_patch(volume, grid_mm, multiple, chosen.patch_voxels),
+        intensity="ct" if all(c.modality == "CT" for c in project.train_cases()) else "zscore",
+        flips=(not project.label_set.has_left_right_pair, True, True),
+    )
+    train = TrainConfig(
+        minutes=minutes, iterations=iterations, batch_size=chosen.batch_size, seed=seed, device=device
+    )
+    config = Config(method=method, options=dict(options or {}), data=data, network=network, train=train)
+    return _fitted(project, config, multiple)
+
+
+def estimate(project: Project, config: Config) -> Estimate:
+    """Time, memory and device of a run, before it starts.
+
+    The memory is a model fitted to measured peaks (``Testing/benchmarks/bench_memory.py`` prints both side by side).
+    """
+    device, reason = choose_device(config.train.device)
+    voxels = config.train.batch_size * math.prod(config.data.patch_size)
+    kept = KEPT_ACTIVATIONS[config.network.backbone] * config.network.filters / 16
+    per_label = 4 * 8 * (len(project.label_set) + (config.network.activation == "softmax"))
+    memory = BASE_GB + voxels * (4 * kept + per_label) / 1e9
+    return Estimate(config.train.minutes, memory, _available_gb(device), device, reason)
+
+
+BASE_GB = 0.7
+"""Python, torch and its libraries, and the loader's processes."""
+KEPT_ACTIVATIONS = {"vnet": 420.0, "monai_vnet": 700.0, "dynunet": 380.0, "segresnet": 520.0}
+"""float32 numbers kept per patch voxel for the backward pass with 16 filters; measured, see :func:`estimate`."""
+
+
+def _available_gb(device: str) -> float:
+    if device == "cuda":
+        import torch
+
+        return float(torch.cuda.mem_get_info()[0]) / 1e9
+    return psutil.virtual_memory().available / 1e9
+
+
+def _fitted(project: Project, config: Config, multiple: tuple[int, int, int]) -> Config:
+    """The configuration made smaller until it fits into the memory that is free."""
+    from .backoff import smaller
+
+    need = estimate(project, config)
+    while need.memory_gb > 0.9 * need.available_gb:
+        step = smaller(config, device=need.device, multiple=multiple)
+        if step is None:
+            break
+        config, _ = step
+        need = estimate(project, config)
+    return config
+
+
+def _network(backbone: Backbone, preset: Preset, strides: tuple[tuple[int, int, int], ...]) -> NetworkConfig:
+    if backbone == "monai_vnet":
+        return NetworkConfig(backbone=backbone, filters=16)
+    if backbone == "segresnet":
+        return NetworkConfig(backbone=backbone, filters=preset.filters)
+    if backbone == "vnet":  # four levels, whatever the volume: what does not need halving stays
+        strides = (*strides, *((1, 1, 1),) * (DEEPEST - len(strides)))
+    return NetworkConfig(backbone=backbone, filters=preset.filters, strides=strides)
+
+
+def _multiple(network: NetworkConfig) -> tuple[int, int, int]:
+    x, y, z = (math.prod(stride[axis] for stride in strides_of(network)) for axis in range(3))
+    return x, y, z
+
+
+def _median_extent(grids: list[Grid]) -> np.ndarray[Any, Any]:
+    return np.asarray(np.median([ras_extent(g)[0] for g in grids], axis=0))
+
+
+def _spacing(grids: list[Grid], preset: Preset) -> tuple[float, float, float]:
+    extent = _median_extent(grids)
+    finest = np.median([ras_extent(g)[1] for g in grids], axis=0)
+
+    def voxels(floor: float) -> float:
+        return float(np.prod(extent / np.maximum(finest, floor)))
+
+    low, high = float(finest.min()), float(extent.max())
+    if voxels(low) <= preset.voxels:
+        high = low
+    for _ in range(40):  # bisection on the smallest spacing that any axis may have
+        middle = (low + high) / 2
+        low, high = (middle, high) if voxels(middle) > preset.voxels else (low, middle)
+    x, y, z = (round(float(v), 3) for v in np.maximum(finest, high))
+    return x, y, z
+
+
+def _strides(spacing: tuple[float, float, float], volume: np.ndarray[Any, Any]) -> tuple[tuple[int, int, int], ...]:
+    """How each level halves each axis: coarse axes later, none below four voxels of a typical volume."""
+    current, size, levels = np.array(spacing, float), np.array(volume, float), []
+    for _ in range(DEEPEST):
+        halve = (current <= COARSER * current[size >= 8].min(initial=np.inf)) & (size >= 8)
+        if not halve.any():
+            break
+        factor = np.where(halve, 2, 1)
+        levels.append((int(factor[0]), int(factor[1]), int(factor[2])))
+        current, size = current * factor, size / factor
+    return tuple(levels)
+
+
+def _patch(
+    volume: np.ndarray[Any, Any], spacing: tuple[float, float, float], multiple: tuple[int, int, int], voxels: int
+) -> tuple[int, int, int]:
+    """The typical volume, cut along its longest axes in mm until it has no more voxels than wanted."""
+    steps = np.array(multiple)
+    patch = np.maximum(np.ceil(volume / steps), 1).astype(int) * steps
+    while np.prod(patch) > voxels:
+        room = np.where(patch > np.maximum(steps, 16), patch * np.array(spacing), 0)
+        if not room.any():
+            break
+        axis = int(room.argmax())
+        patch[axis] -= steps[axis]
+    return int(patch[0]), int(patch[1]), int(patch[2])

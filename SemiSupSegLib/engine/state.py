@@ -1,0 +1,128 @@
+"""TrainingState: the networks of a method with their optimizers and averages; what a checkpoint saves and restores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from ..config import Config, TrainConfig
+from ..methods.base import Method, method_named
+from ..project.labels import LabelSet
+from .checkpoint import Checkpoint, network_tensors, optimizer_tensors, restore_optimizer
+from .probe import Probe, autocast, prepare_network
+
+__all__ = ["TrainingState"]
+
+
+class TrainingState:
+    """Also the :class:`~SemiSupSegLib.methods.base.Step` that a method sees."""
+
+    def __init__(self, config: Config, label_set: LabelSet, fabric: Fabric, probe: Probe) -> None:
+        torch.manual_seed(config.train.seed)  # the same start in every process
+        self.config, self.fabric, self.probe = config, fabric, probe
+        self.method: Method = method_named(config.method)(config.options, label_set, config.network)
+        raw = self.method.networks()
+        self.raw = {name: prepare_network(net, probe).to(fabric.device) for name, net in raw.items()}
+        self.networks: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        for name, net in self.raw.items():
+            self.networks[name], self.optimizers[name] = fabric.setup(net, _optimizer(net, config.train))
+        self.averages = self._averages()
+        self.iteration = 0
+        self.progress = 0.0
+
+    def _averages(self) -> dict[str, nn.Module]:
+        wanted = set(self.method.averaged) | ({"segmentor"} if self.config.train.ema_decay else set())
+        average = _warm_average(self.config.train.ema_decay)
+        return {
+            name: AveragedModel(self.raw[name], multi_avg_fn=average, use_buffers=True).eval() for name in sorted(wanted)
+        }
+
+    def train_step(self, batch: Any, *, learning_rate: float) -> dict[str, float]:
+        """One step of the method; returns its terms as numbers.
+
+        Raises:
+            FloatingPointError: a term is not finite; nothing was changed by that term.
+        """
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+        # Dropout and noise follow from (seed, step, process) alone, so that a resumed run draws what it would have drawn.
+        torch.manual_seed((self.config.train.seed * 1_000_003 + self.iteration) * 64 + self.fabric.global_rank)
+        for net in self.networks.values():
+            net.train()
+        with autocast(self.probe):
+            terms = self.method.training_step(batch, self)
+        for name, average in self.averages.items():
+            average.update_parameters(self.raw[name])  # type: ignore[operator]
+        return {name: float(term) for name, term in terms.items()}
+
+    def optimize(self, network: str, loss: Tensor) -> None:
+        """Backward pass and one optimizer step; see :class:`~SemiSupSegLib.methods.base.Step`."""
+        if not torch.isfinite(loss):
+            msg = f"the loss of {network} is {float(loss)}"
+            raise FloatingPointError(msg)
+        optimizer = self.optimizers[network]
+        optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        if self.config.train.gradient_clip:
+            self.fabric.clip_gradients(
+                self.networks[network], optimizer, max_norm=self.config.train.gradient_clip, error_if_nonfinite=False
+            )
+        optimizer.step()
+
+    def predicting(self) -> nn.Module:
+        """The segmentor that predicts: its moving average when there is one."""
+        average = self.averages.get("segmentor")
+        return average.module if isinstance(average, AveragedModel) else self.raw["segmentor"]  # type: ignore[return-value]
+
+    def snapshot(self, **state: Any) -> Checkpoint:
+        """Everything, copied to the CPU."""
+        networks = {name: network_tensors(net) for name, net in self.raw.items()}
+        networks |= {f"{name}@average": network_tensors(net) for name, net in self.averages.items()}
+        optimizers = {name: optimizer_tensors(optimizer) for name, optimizer in self.optimizers.items()}
+        return Checkpoint(step=self.iteration, networks=networks, optimizers=optimizers, state=state)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Inverse of :meth:`snapshot`; the networks must have been built from the same configuration."""
+        for name, net in self.raw.items():
+            net.load_state_dict(checkpoint.networks[name])
+            restore_optimizer(self.optimizers[name], checkpoint.optimizers.get(name, {}))
+        for name, average in self.averages.items():
+            average.load_state_dict(checkpoint.networks[f"{name}@average"])
+        self.iteration = checkpoint.step
+
+    def start_from(self, weights: dict[str, Tensor]) -> list[str]:
+        """Begin with an earlier model's segmentor; returns the names of tensors that did not fit and stay random."""
+        own = self.raw["segmentor"].state_dict()
+        fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+        self.raw["segmentor"].load_state_dict(own | fitting)
+        self.averages = self._averages()
+        return sorted(set(own) - set(fitting))
+
+
+def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            network.parameters(), lr=config.learning_rate, momentum=0.9, weight_decay=config.weight_decay
+        )
+    return torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def _warm_average(decay: float) -> Any:
+    """Exponential moving average whose decay grows to its value, so that the random start is soon forgotten."""
+
+    @torch.no_grad()
+    def average(averages: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        keep = min(decay, (1.0 + int(count)) / (10.0 + int(count)))
+        for a, c in zip(averages, current, strict=True):
+            if a.is_floating_point():
+                a.lerp_(c.to(a.dtype), 1.0 - keep)
+            else:  # counters of batch normalisation
+                a.copy_(c)
+
+    return average
