@@ -5,13 +5,14 @@ Arrays of LIGHT are (k, j, i) as SimpleITK gives them; arrays of the training si
 Y to the front and Z to the head (RAS+).
 """
 
-# mypy: allow-untyped-calls  (SimpleITK names the types of some of its methods only)
+# SimpleITK names the types of some of its methods only:
+# mypy: allow-untyped-calls
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from itertools import permutations, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,11 +77,11 @@ class Grid:
     @property
     def matrix(self) -> NDArray[np.float64]:
         """(3, 3): world step in mm of one voxel along each axis, in the columns."""
-        return np.reshape(self.direction, (3, 3)) * np.asarray(self.spacing)
+        return np.asarray(np.reshape(self.direction, (3, 3)) * np.asarray(self.spacing))
 
     def point(self, index: Any) -> NDArray[np.float64]:
         """World position (..., 3) of voxel indices (..., 3) in the order i, j, k, whole or fractional."""
-        return np.asarray(index, float) @ self.matrix.T + np.asarray(self.origin)
+        return np.asarray(np.asarray(index, float) @ self.matrix.T + np.asarray(self.origin))
 
     def corners(self) -> NDArray[np.float64]:
         """(8, 3): world positions of the centres of the eight corner voxels, mm."""
@@ -262,6 +263,6 @@ def _words(values: tuple[float, ...]) -> str:
     return " x ".join(f"{v:.6g}" for v in values) if len(values) == 3 else " ".join(f"{v:.4g}" for v in values)
 
 
-def _refuse_grid(what: str, where: str, name: str, ours: str, theirs: str) -> None:
+def _refuse_grid(what: str, where: str, name: str, ours: str, theirs: str) -> NoReturn:
     msg = f"{what} of {where} do not lie on the image: {name} {theirs}, expected {ours}"
     raise ImageError(msg)

@@ -1,0 +1,155 @@
+"""Whether an image file is whole. ITK reads truncated NIfTI and damaged MetaImage files without a word; we do not."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ImageError
+from .nifti import stored_voxels
+
+__all__ = ["check_before_reading", "check_voxels"]
+
+CHUNK = 1 << 20
+META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "LONG": 4, "ULONG": 4}
+META_BYTES |= {"LONG_LONG": 8, "ULONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
+
+
+def check_before_reading(path: Path) -> None:
+    """Make sure that a file is as long as its header says, before ITK reads it.
+
+    MetaImage files are decoded once for this, because ITK would print to the terminal and go on.
+
+    Raises:
+        ImageError: the file is empty, cut off, or its compressed part is damaged.
+    """
+    if path.stat().st_size == 0:
+        _damaged(path, "it is empty")
+    name = path.name.lower()
+    if name.endswith(".nii"):
+        with path.open("rb") as file:
+            stored = stored_voxels(file.read(540))
+        if stored is not None and path.stat().st_size < stored.offset + stored.length:
+            _damaged(path, f"it ends after {path.stat().st_size} of {stored.offset + stored.length} bytes")
+    elif name.endswith((".mha", ".mhd")):
+        _check_meta_image(path)
+
+
+def check_voxels(path: Path, voxels: NDArray[Any]) -> None:
+    """Make sure that what ITK read from a gzip-compressed NIfTI or NRRD file is what was once written.
+
+    The checksum stored in the file is compared with that of the voxels in memory, which takes hardly any time; only
+    where they differ (ITK scaled the values or swapped bytes, or the file is damaged) is the file decompressed again.
+
+    Args:
+        path: the file.
+        voxels: the voxels as read.
+
+    Raises:
+        ImageError: the file is cut off, or its compressed part is damaged.
+    """
+    name = path.name.lower()
+    if name.endswith(".nii.gz"):
+        _check_gzip(path, 0, voxels, nifti=True)
+    elif name.endswith((".nrrd", ".nhdr")):
+        fields, offset = _text_header(path, b":")
+        if fields.get("encoding", "").lower() not in ("gzip", "gz"):
+            return
+        data = fields.get("data file", fields.get("datafile"))
+        if data is None:
+            _check_gzip(path, offset, voxels)
+        elif (path.parent / data).is_file():
+            _check_gzip(path.parent / data, 0, voxels)
+
+
+def _check_gzip(path: Path, offset: int, voxels: NDArray[Any], *, nifti: bool = False) -> None:
+    with path.open("rb") as file:
+        file.seek(offset)
+        head = b""
+        if nifti:
+            head = _decompressed_start(path, file, 540)
+            stored = stored_voxels(head)
+            file.seek(offset)
+            head = _decompressed_start(path, file, stored.offset if stored else 0)
+        file.seek(-8, 2)
+        expected = file.read(8)
+        found = zlib.crc32(np.ascontiguousarray(voxels).data, zlib.crc32(head))
+        length = (len(head) + voxels.nbytes) & 0xFFFFFFFF
+        if expected == found.to_bytes(4, "little") + length.to_bytes(4, "little"):
+            return
+        file.seek(offset)
+        length = _decompressed_length(path, file, 31)
+    if nifti and stored is not None and length < stored.offset + stored.length:
+        _damaged(path, f"it ends after {length} of {stored.offset + stored.length} bytes")
+
+
+def _decompressed_start(path: Path, file: BinaryIO, wanted: int) -> bytes:
+    unpacker, start = zlib.decompressobj(31), b""
+    try:
+        while len(start) < wanted and (chunk := unpacker.unconsumed_tail or file.read(4096)):
+            start += unpacker.decompress(chunk, wanted - len(start))
+    except zlib.error:
+        _damaged(path, "its compressed part is broken")
+    return start
+
+
+def _decompressed_length(path: Path, file: BinaryIO, window: int) -> int:
+    """Number of bytes in a compressed stream that goes from here to the end of the file, checksums compared."""
+    length, unpacker = 0, zlib.decompressobj(window)
+    try:
+        while chunk := file.read(CHUNK):
+            length += len(unpacker.decompress(chunk))
+            while unpacker.eof and unpacker.unused_data[:2] == b"\x1f\x8b":  # gzip files may be joined
+                chunk, unpacker = unpacker.unused_data, zlib.decompressobj(window)
+                length += len(unpacker.decompress(chunk))
+    except zlib.error:
+        _damaged(path, "its compressed part is broken")
+    if not unpacker.eof:
+        _damaged(path, "it is cut off")
+    return length
+
+
+def _check_meta_image(path: Path) -> None:
+    fields, offset = _text_header(path, b"=")
+    where = fields.get("elementdatafile", "")
+    data = path if where.upper() == "LOCAL" else path.parent / where
+    size = META_BYTES.get(fields.get("elementtype", "").removeprefix("MET_").removesuffix("_ARRAY"))
+    if not where or size is None or not data.is_file():
+        _damaged(path, f"its header names no readable data ({where!r})" if where else "its header is incomplete")
+    try:
+        voxels = int(np.prod([int(n) for n in fields["dimsize"].split()], dtype=object))
+        expected = voxels * size * int(fields.get("elementnumberofchannels", 1))
+    except (KeyError, ValueError):
+        _damaged(path, "its header is incomplete")
+    if data != path:
+        offset = max(int(fields.get("headersize", 0)), 0)
+    with data.open("rb") as file:
+        file.seek(offset)
+        if fields.get("compresseddata", "").lower() in ("true", "1"):
+            found = _decompressed_length(path, file, 47)
+        else:
+            found = data.stat().st_size - offset
+    if found < expected:
+        _damaged(path, f"it holds {found} of {expected} bytes of voxels")
+
+
+def _text_header(path: Path, separator: bytes) -> tuple[dict[str, str], int]:
+    """Fields of a NRRD or MetaImage header with lower-case names, and where the voxels begin."""
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        for line in file:
+            name, found, value = line.partition(separator)
+            if found:
+                fields[name.strip().decode(errors="replace").lower()] = value.strip().decode(errors="replace")
+            if (separator == b":" and not line.strip()) or "elementdatafile" in fields or file.tell() > CHUNK:
+                break
+        return fields, file.tell()
+
+
+def _damaged(path: Path, how: str) -> NoReturn:
+    msg = f"{path.name} is damaged or incomplete: {how}"
+    raise ImageError(msg)
