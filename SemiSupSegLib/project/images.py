@@ -28,6 +28,7 @@ __all__ = [
     "open_volume",
     "read_file",
     "read_volume",
+    "volume_grid",
     "write_unit_interval",
     "write_volume",
 ]
@@ -78,7 +79,7 @@ def open_volume(path: Path) -> Volume:
         image, modality = read_series(path)
     else:
         reader = file_reader(path)
-        grid = _volume_grid(reader, path.name)
+        grid = volume_grid(reader, path.name)
         image = _without_metadata(_as_volume(read_file(path, reader), grid))
     return _finite(image, path.name, modality)
 
@@ -89,7 +90,7 @@ def grid_of_file(path: Path) -> Grid:
     Raises:
         ImageError: as :func:`open_volume`, as far as the header tells.
     """
-    return _volume_grid(file_reader(path), path.name)
+    return volume_grid(file_reader(path), path.name)
 
 
 def file_reader(path: Path) -> sitk.ImageFileReader:
@@ -113,6 +114,8 @@ def file_reader(path: Path) -> sitk.ImageFileReader:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
+        if "orthonormal" in str(error):  # ITK refuses such NIfTI files itself
+            _refuse(path.name, "its axes are not at right angles; resample it first")
         raise _unreadable(path.name) from error
     return reader
 
@@ -180,8 +183,17 @@ def check_directions(direction: NDArray[np.float64], name: str) -> None:
         raise ImageError(msg)
 
 
-def _volume_grid(reader: sitk.ImageFileReader, name: str) -> Grid:
-    """The grid of the only 3D scalar volume of a file; refuses files that hold anything else."""
+def volume_grid(reader: sitk.ImageFileReader, name: str, *, layers: bool = False) -> Grid:
+    """The grid of the only 3D volume of a file whose header was read.
+
+    Args:
+        reader: from :func:`file_reader`.
+        name: the file, for messages.
+        layers: whether voxels may have several values.
+
+    Raises:
+        ImageError: the file holds anything else.
+    """
     import SimpleITK as sitk  # noqa: N813
 
     size, dimension = [int(n) for n in reader.GetSize()], int(reader.GetDimension())
@@ -189,7 +201,7 @@ def _volume_grid(reader: sitk.ImageFileReader, name: str) -> Grid:
         _refuse(name, f"it has {int(np.prod(size[3:]))} frames, expected one volume")
     if reader.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
         _refuse(name, "its voxels are complex numbers, expected integers or floats")
-    if reader.GetNumberOfComponents() > 1:
+    if reader.GetNumberOfComponents() > 1 and not layers:
         _refuse(name, f"it has {reader.GetNumberOfComponents()} values a voxel (colours or vectors), expected one")
     if min(size) < 1:
         _refuse(name, f"it has no voxels (size {size})")

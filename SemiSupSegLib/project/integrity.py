@@ -30,11 +30,8 @@ def check_before_reading(path: Path) -> None:
     if path.stat().st_size == 0:
         _damaged(path, "it is empty")
     name = path.name.lower()
-    if name.endswith(".nii"):
-        with path.open("rb") as file:
-            stored = stored_voxels(file.read(540))
-        if stored is not None and path.stat().st_size < stored.offset + stored.length:
-            _damaged(path, f"it ends after {path.stat().st_size} of {stored.offset + stored.length} bytes")
+    if name.endswith((".nii", ".nii.gz")):
+        _check_nifti_header(path)
     elif name.endswith((".mha", ".mhd")):
         _check_meta_image(path)
 
@@ -66,25 +63,40 @@ def check_voxels(path: Path, voxels: NDArray[Any]) -> None:
             _check_gzip(path.parent / data, 0, voxels)
 
 
-def _check_gzip(path: Path, offset: int, voxels: NDArray[Any], *, nifti: bool = False) -> None:
+def _check_nifti_header(path: Path) -> None:
+    compressed = path.name.lower().endswith(".gz")
     with path.open("rb") as file:
-        file.seek(offset)
+        header = _decompressed_start(path, file, 348) if compressed else file.read(348)
+    stored = stored_voxels(header)
+    if stored is None:
+        second = int.from_bytes(header[:4], "little") == 540 or int.from_bytes(header[:4], "big") == 540
+        _damaged(path, "it is NIfTI-2, save it as NIfTI-1" if second else "it has no NIfTI header")
+    if stored.length == 0:  # ITK would make one voxel of none
+        _damaged(path, "it has no voxels")
+    if not compressed and path.stat().st_size < stored.offset + stored.length:
+        _damaged(path, f"it ends after {path.stat().st_size} of {stored.offset + stored.length} bytes")
+
+
+def _check_gzip(path: Path, offset: int, voxels: NDArray[Any], *, nifti: bool = False) -> None:
+    wanted = voxels.nbytes
+    with path.open("rb") as file:
         head = b""
         if nifti:
-            head = _decompressed_start(path, file, 540)
-            stored = stored_voxels(head)
-            file.seek(offset)
-            head = _decompressed_start(path, file, stored.offset if stored else 0)
+            stored = stored_voxels(_decompressed_start(path, file, 348))
+            assert stored is not None
+            wanted = stored.offset + stored.length
+            file.seek(0)
+            head = _decompressed_start(path, file, stored.offset)
         file.seek(-8, 2)
         expected = file.read(8)
-        found = zlib.crc32(np.ascontiguousarray(voxels).data, zlib.crc32(head))
+        checksum = zlib.crc32(np.ascontiguousarray(voxels).data, zlib.crc32(head))
         length = (len(head) + voxels.nbytes) & 0xFFFFFFFF
-        if expected == found.to_bytes(4, "little") + length.to_bytes(4, "little"):
+        if expected == checksum.to_bytes(4, "little") + length.to_bytes(4, "little"):
             return
         file.seek(offset)
-        length = _decompressed_length(path, file, 31)
-    if nifti and stored is not None and length < stored.offset + stored.length:
-        _damaged(path, f"it ends after {length} of {stored.offset + stored.length} bytes")
+        found = _decompressed_length(path, file, 31)
+    if found < wanted:
+        _damaged(path, f"it ends after {found} of {wanted} bytes")
 
 
 def _decompressed_start(path: Path, file: BinaryIO, wanted: int) -> bytes:

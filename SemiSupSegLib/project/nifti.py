@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -34,26 +35,21 @@ class StoredVoxels:
 
 
 def stored_voxels(header: bytes) -> StoredVoxels | None:
-    """Where a NIfTI-1 or NIfTI-2 file keeps its voxels.
+    """Where a NIfTI-1 file keeps its voxels.
 
     Args:
-        header: the first 540 bytes of the uncompressed file, or all of it when it is shorter.
+        header: the first 348 bytes of the uncompressed file.
 
     Returns:
-        None when this is no NIfTI header.
+        None when this is no NIfTI-1 header.
     """
     for order in "<>":
-        kind = struct.unpack_from(f"{order}i", header)[0] if len(header) >= 348 else 0
-        if kind == 348:
-            dims, bits = struct.unpack_from(f"{order}8h", header, 40), struct.unpack_from(f"{order}h", header, 72)[0]
+        if len(header) >= 348 and struct.unpack_from(f"{order}i", header)[0] == 348:
+            dimension, *size = struct.unpack_from(f"{order}8h", header, 40)
+            bits = struct.unpack_from(f"{order}h", header, 72)[0]
             offset = int(struct.unpack_from(f"{order}f", header, 108)[0])
-        elif kind == 540 and len(header) >= 540:
-            dims, bits = struct.unpack_from(f"{order}8q", header, 16), struct.unpack_from(f"{order}h", header, 14)[0]
-            offset = struct.unpack_from(f"{order}q", header, 168)[0]
-        else:
-            continue
-        voxels = int(np.prod([max(n, 0) for n in dims[1 : 1 + dims[0]]], dtype=object)) if 0 < dims[0] < 8 else 0
-        return StoredVoxels(max(offset, kind), voxels * bits // 8)
+            voxels = math.prod(max(n, 0) for n in size[:dimension]) if 0 < dimension < 8 else 0
+            return StoredVoxels(max(offset, 348), voxels * bits // 8)
     return None
 
 
