@@ -1,0 +1,268 @@
+"""Verbs of training: train, stop, resume; and train-run, which is what a background process or torchrun runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import PRESETS, Config
+from ..errors import RunError, SemiSupSegError
+from ..jobs.job import LocalJob, claim
+from ..jobs.run import Run
+from ..jobs.state import ACTIVE, active_run, describe, run_state
+from ..project.project import Project
+from .arguments import Verb, add_json, add_project, open_project
+from .foreground import stopping_on_interrupt, train_here
+from .output import duration, print_json
+from .progress import RunDisplay
+from .run_choice import refuse_while_active, run_named, run_to_resume
+
+if TYPE_CHECKING:
+    from ..engine.plan import Estimate
+
+__all__ = ["VERBS"]
+
+STOP_SECONDS = 5.0
+DEVICES = ("auto", "cpu", "cuda")
+BACKBONES = ("vnet", "monai_vnet", "dynunet", "segresnet")
+
+
+def _configure_train(parser: argparse.ArgumentParser) -> None:
+    add_project(parser)
+    parser.add_argument("--method", default="smile", help="`semisupseg methods` lists them (default: %(default)s)")
+    parser.add_argument("--preset", choices=tuple(PRESETS), default="balanced", help="how much (default: %(default)s)")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=_positive, metavar="N", help="train so long instead of the preset's time")
+    budget.add_argument("--iterations", type=_steps, metavar="N", help="train so many steps instead")
+    parser.add_argument("--spacing", type=_spacing, metavar="MM", help="training grid, MM or X,Y,Z (default: planned)")
+    parser.add_argument("--backbone", choices=BACKBONES, help="network (default: the method's usual one)")
+    parser.add_argument(
+        "--option", type=_option, action="append", default=[], metavar="NAME=VALUE", help="a setting of the method"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of all that is drawn (default: %(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train (default: %(default)s)")
+    parser.add_argument("--from-scratch", action="store_true", help="start with random weights, not the model in use")
+    _add_background(parser)
+    add_json(parser)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from ..engine.plan import estimate, plan
+
+    project = open_project(args)
+    refuse_while_active(project)  # at once, not after the planning
+    config = plan(
+        project, method=args.method, preset=args.preset, minutes=args.minutes, iterations=args.iterations,
+        spacing=args.spacing, backbone=args.backbone, seed=args.seed, device=args.device, options=dict(args.option),
+    )  # fmt: skip
+    if not args.json:
+        print(_announcement(project, config, estimate(project, config)))
+    with project.lock():  # two trainings that start together: one of them sees the other
+        refuse_while_active(project)
+        run = Run.create(project.runs_folder, config, method=args.method, from_scratch=args.from_scratch)
+        _take(run, background=args.background)
+    return _go_on(run, args)
+
+
+def _configure_stop(parser: argparse.ArgumentParser) -> None:
+    add_project(parser)
+    _add_run(parser, "run to stop (default: the one that is active)")
+    parser.add_argument("--now", action="store_true", help="kill it: lose what came after its last checkpoint")
+    add_json(parser)
+
+
+def _stop(args: argparse.Namespace) -> int:
+    project = open_project(args)
+    run = run_named(project, args.run) if args.run else active_run(project.runs_folder)
+    if run is None:
+        msg = "no training of this project is active, so there is nothing to stop"
+        raise RunError(msg)
+    state, words = run_state(run)
+    if state not in ACTIVE:
+        msg = f"run {run.id} is not active: it is {state} ({words.splitlines()[0]})"
+        raise RunError(msg)
+    job = LocalJob.attach(run)
+    if args.now:
+        job.kill()
+    else:
+        job.stop()
+        if not job.wait(STOP_SECONDS):
+            msg = (
+                f"run {run.id} was asked to stop and has not yet, after {STOP_SECONDS:.0f} s: it ends when "
+                f"its present work is done, or at once with `semisupseg stop {args.project} {run.id} --now`"
+            )
+            raise RunError(msg)
+    _report(run, as_json=args.json)
+    return 0
+
+
+def _configure_resume(parser: argparse.ArgumentParser) -> None:
+    add_project(parser)
+    _add_run(parser, "run to go on with (default: the last one)")
+    _add_background(parser)
+    add_json(parser)
+
+
+def _resume(args: argparse.Namespace) -> int:
+    project = open_project(args)
+    with project.lock():
+        refuse_while_active(project)
+        run = run_to_resume(project, args.run)
+        run.set_request(replace(run.request(), resume=True))
+        if not args.json:
+            print(f"going on with run {run.id}: {run_state(run)[1].splitlines()[0]}")
+        _take(run, background=args.background)
+    return _go_on(run, args)
+
+
+def _configure_train_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="folder of a run, PROJECT/runs/<id>")
+
+
+def _train_run(args: argparse.Namespace) -> int:
+    first = os.environ.get("RANK", "0") == "0"  # torchrun numbers its processes; one of them speaks
+    run = Run.open(args.run_folder, writes=first)
+    if first:
+        claim(run)
+    try:
+        train_here(run)
+    except SemiSupSegError:
+        raise
+    except Exception as error:  # the traceback is in the run's log already
+        print(f"semisupseg train-run: {type(error).__name__}, see log.txt of run {run.id}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _take(run: Run, *, background: bool) -> None:
+    if background:
+        LocalJob.start(run)
+    else:
+        claim(run)
+
+
+def _go_on(run: Run, args: argparse.Namespace) -> int:
+    if args.background:
+        if args.json:
+            print_json(describe(run))
+        else:
+            print(f"run {run.id} works in the background")
+            print(f"  watch: semisupseg status {args.project}")
+            print(f"  stop:  semisupseg stop {args.project}")
+        return 0
+    with stopping_on_interrupt(run), RunDisplay(run):
+        train_here(run)
+    _report(run, as_json=args.json)
+    return 0
+
+
+def _report(run: Run, *, as_json: bool) -> None:
+    found = describe(run)
+    if as_json:
+        print_json(found)
+        return
+    dice = "" if found["mean_dice"] is None else f"; hold-out Dice {found['mean_dice']:.3f}"
+    print(f"run {run.id}: {found['words']}{dice}")
+
+
+def _announcement(project: Project, config: Config, need: Estimate) -> str:
+    train, holdout = project.train_cases(), project.holdout_cases()
+    annotated = sum(case.annotated for case in train)
+    kept = f"{len(holdout)} case{'s' if len(holdout) > 1 else ''}" if holdout else "none, so nothing tells if it improves"
+    time = f"{config.train.iterations} steps" if need.minutes is None else f"about {duration(60 * need.minutes)}"
+    grid = " × ".join(f"{mm:g}" for mm in config.data.spacing)
+    patch = " × ".join(map(str, config.data.patch_size))
+    return "\n".join((
+        f"method:   {config.method} ({config.network.backbone}, patches of {patch} on a grid of {grid} mm)",
+        f"cases:    {len(train)} to train on, {annotated} of them annotated; hold-out: {kept}",
+        f"labels:   {', '.join(project.label_set.names)}",
+        f"device:   {need.device} ({need.reason})",
+        f"estimate: {time}, {need.memory_gb:.1f} GB of memory",
+    ))  # fmt: skip
+
+
+def _add_run(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("run", metavar="RUN", nargs="?", help=what)
+
+
+def _add_background(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--background", action="store_true", help="return at once; training outlives this terminal")
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        msg = f"{text!r} is not a number above 0"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _steps(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        msg = f"{text!r} is not a whole number above 0"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _spacing(text: str) -> tuple[float, float, float]:
+    values = [_positive(part) for part in text.split(",")]
+    if len(values) not in (1, 3):
+        msg = f"{text!r} is not one number of mm or three, X,Y,Z"
+        raise argparse.ArgumentTypeError(msg)
+    x, y, z = values * (3 // len(values))
+    return x, y, z
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        msg = f"{text!r} is not NAME=VALUE"
+        raise argparse.ArgumentTypeError(msg)
+    try:
+        return name.strip(), json.loads(value)  # numbers, true, false, null, [lists]
+    except ValueError:
+        return name.strip(), value
+
+
+VERBS = (
+    Verb(
+        "train",
+        "Train a model on what is annotated; a round starts from the model in use",
+        (
+            "semisupseg train liver_study --preset quick",
+            "semisupseg train liver_study --method smile --minutes 30 --spacing 2 --background",
+            "semisupseg train liver_study --iterations 500 --from-scratch --option dice_weight=0",
+        ),
+        _configure_train,
+        _train,
+    ),
+    Verb(
+        "stop",
+        "Ask a training to write a checkpoint and end",
+        ("semisupseg stop liver_study", "semisupseg stop liver_study 2026-11-22_0915_smile --now"),
+        _configure_stop,
+        _stop,
+    ),
+    Verb(
+        "resume",
+        "Go on with a training that was stopped or cut short",
+        ("semisupseg resume liver_study", "semisupseg resume liver_study 2026-11-22_0915_smile --background"),
+        _configure_resume,
+        _resume,
+    ),
+    Verb(
+        "train-run",
+        "Make one run in this process (for torchrun; `train --background` does it for you)",
+        ("torchrun --nproc_per_node 2 -m SemiSupSegLib train-run liver_study/runs/2026-11-22_0915_smile",),
+        _configure_train_run,
+        _train_run,
+    ),
+)
