@@ -21,11 +21,11 @@ from ..data.prepare import PreparedCase, prepare
 from ..data.pseudo import load_pseudo, save_pseudo
 from ..jobs.protocol import EventKind
 from ..jobs.run import Run
-from ..project.cases import Case
 from ..project.project import Project
+from .evaluate import reference_on_grid
 from .model import Model
-from .train import train
-from .volume import predict_prepared
+from .train import PSEUDO_FOLDER, Outcome, train
+from .volume import Inference
 
 __all__ = ["Relabelled", "Relabelling", "relabel", "select_top"]
 
@@ -79,9 +79,9 @@ def relabel(
     relabelling: Relabelling,
     *,
     start: Path,
-    new_run: Callable[[Config, int], Run],
+    perform: Callable[[Run, Callable[[], Outcome]], Outcome],
     on_round: Callable[[Relabelled], None] = lambda _: None,
-) -> Path | None:
+) -> Outcome:
     """All rounds; the model of the last one is offered for promotion.
 
     Args:
@@ -89,52 +89,50 @@ def relabel(
         config: what each round trains with; its budget is one round's.
         relabelling: rounds and shares.
         start: folder of m_0, a model trained on what is known.
-        new_run: makes the run folder of a round.
+        perform: does the work of a round's run, with whatever display and handling of errors the caller has.
         on_round: told what each round added.
 
     Returns:
-        Folder of the last model; None when the user stopped on the way.
+        How the last round ended, or the round that the user stopped.
     """
     earlier: Path | None = None
     for number in range(1, relabelling.rounds + 1):
-        run = new_run(replace(config, train=replace(config.train, seed=config.train.seed + number)), number)
-        pseudo = run.folder / "pseudo"
-        gamma = number / relabelling.rounds * relabelling.gamma_max
-        model = Model.load(start)
-        told = _add_positives(project, model, pseudo, gamma, relabelling, number, earlier, run)
-        run.write(EventKind.RELABELLED, round=number, gamma=gamma, added=told.added, precision=told.precision)
-        on_round(told)
-        outcome = train(run, project, start=start, pseudo=pseudo, promotes=number == relabelling.rounds)
-        if not outcome.finished:
-            return None
-        assert outcome.model_folder is not None
-        start, earlier = outcome.model_folder, pseudo
-    return start
+        of_round = replace(config, train=replace(config.train, seed=config.train.seed + number))
+        run = Run.create(project.runs_folder, of_round, method=f"{config.method}_relabel{number}")
+
+        def work(run: Run = run, number: int = number, start: Path = start, earlier: Path | None = earlier) -> Outcome:
+            told = _add_positives(project, Model.load(start), run, relabelling, number, earlier)
+            run.write(EventKind.RELABELLED, **vars(told))
+            on_round(told)
+            return train(run, project, start=start, promotes=number == relabelling.rounds)
+
+        outcome = perform(run, work)
+        if not outcome.finished or outcome.model_folder is None:
+            return outcome
+        start, earlier = outcome.model_folder, run.folder / PSEUDO_FOLDER
+    return outcome
 
 
 def _add_positives(
-    project: Project,
-    model: Model,
-    pseudo: Path,
-    gamma: float,
-    relabelling: Relabelling,
-    number: int,
-    earlier: Path | None,
-    run: Run,
+    project: Project, model: Model, run: Run, relabelling: Relabelling, number: int, earlier: Path | None
 ) -> Relabelled:
     names = project.label_set.names
+    gamma = number / relabelling.rounds * relabelling.gamma_max
     added, right = np.zeros(len(names), int), np.zeros(len(names), int)
     cases = prepare(project, model.config.data)
+    inference = Inference(model.segmentor(), model.config, device=model.config.train.device)
+    unfinished = run.folder / f".{PSEUDO_FOLDER}"
     for done, prepared in enumerate(cases):
         run.write(EventKind.HEARTBEAT, doing=f"relabelling case {done + 1} of {len(cases)}")
-        chosen = _positives(model, prepared, gamma)
+        chosen = _positives(inference, model, project, prepared, gamma)
         if earlier is not None and relabelling.keep_earlier:
             chosen |= load_pseudo(earlier, prepared.case_id, chosen.shape)
-        save_pseudo(pseudo, project.case(prepared.case_id), chosen)
+        save_pseudo(unfinished, project.case(prepared.case_id), chosen)
         added += chosen.reshape(len(names), -1).sum(1)
         if relabelling.reference is not None:
-            truth = _reference(relabelling.reference, project, project.case(prepared.case_id), prepared)
+            truth = reference_on_grid(relabelling.reference, prepared.case_id, project.label_set, prepared.grid)
             right += (chosen & truth).reshape(len(names), -1).sum(1)
+    unfinished.rename(run.folder / PSEUDO_FOLDER)
     known = relabelling.reference is not None
     return Relabelled(
         number, gamma, {name: int(n) for name, n in zip(names, added, strict=True)},
@@ -142,20 +140,16 @@ def _add_positives(
     )
 
 
-def _positives(model: Model, prepared: PreparedCase, gamma: float) -> NDArray[np.bool_]:
+def _positives(
+    inference: Inference, model: Model, project: Project, prepared: PreparedCase, gamma: float
+) -> NDArray[np.bool_]:
     """(K, X, Y, Z) what one round adds in one case: per label, the top share of what is predicted and not known."""
-    probability = predict_prepared(model, prepared)
-    known = prepared.known()
-    best = probability.argmax(axis=0)
-    exclusive = not model.label_set.overlaps
-    return np.stack([
-        select_top(p, (p > 0.5) & ~known[k] & ((best == k) if exclusive else True), gamma)
-        for k, p in enumerate(probability)
-    ])
-
-
-def _reference(folder: Path, project: Project, case: Case, prepared: PreparedCase) -> NDArray[np.bool_]:
-    """(K, X, Y, Z) complete labels of a case on its training grid."""
-    from .evaluate import reference_on_grid
-
-    return reference_on_grid(folder, case.id, project.label_set, prepared.grid)
+    probability = inference.run(prepared.image, len(model.label_set)).probability.astype(np.float32)
+    known, best = prepared.known(), probability.argmax(axis=0)
+    chosen = np.zeros_like(known)
+    for row, name in enumerate(model.label_set.names):
+        channel = project.label_set.index(name)
+        likeliest = (best == row) | bool(model.label_set.overlaps)
+        positives = (probability[row] > 0.5) & likeliest & ~known[channel]
+        chosen[channel] = select_top(probability[row], positives, gamma)
+    return chosen

@@ -40,10 +40,12 @@ from .reporter import Reporter
 from .state import TrainingState
 from .validate import validate
 
-__all__ = ["Outcome", "train"]
+__all__ = ["PSEUDO_FOLDER", "Outcome", "train"]
 
 MODEL_FOLDER = "model"
 """Inside the run's folder: what it learnt."""
+PSEUDO_FOLDER = "pseudo"
+"""Inside the run's folder: what a relabelling round added."""
 MOST_ROLLBACKS = 3
 """Roll-backs after which a run gives up."""
 SECONDS_BETWEEN_VALIDATIONS = 20.0
@@ -79,18 +81,17 @@ def train(
     from_scratch: bool = False,
     resume: bool = False,
     start: Path | None = None,
-    pseudo: Path | None = None,
     promotes: bool = True,
 ) -> Outcome:
     """Train the run's method on the project until the budget is spent or the user stops it.
 
     Args:
-        run: its ``config.json`` says everything; events, log and checkpoints go there.
+        run: its ``config.json`` says everything; events, log and checkpoints go there. Voxels that a relabelling round added
+            are in its folder ``pseudo``, see :mod:`SemiSupSegLib.data.pseudo`.
         project: labels and cases.
         from_scratch: begin with random weights; otherwise with the promoted model when there is one.
         resume: go on from the run's last checkpoint.
         start: folder of the model to begin with instead of the promoted one.
-        pseudo: folder of relabelled voxels (SMILEr), see :mod:`SemiSupSegLib.data.pseudo`.
         promotes: whether to offer the result for promotion at the end.
 
     Raises:
@@ -101,7 +102,7 @@ def train(
     fabric = launch(device)
     reporter = Reporter(run, speaks=fabric.is_global_zero)
     try:
-        return _Training(run, project, config, fabric, reporter, pseudo).run_to_the_end(
+        return _Training(run, project, config, fabric, reporter).run_to_the_end(
             reason=reason, from_scratch=from_scratch, resume=resume, start=start, promotes=promotes
         )
     except SemiSupSegError as error:
@@ -112,11 +113,8 @@ def train(
 class _Training:
     """One call of :func:`train`: what its parts share."""
 
-    def __init__(
-        self, run: Run, project: Project, config: Config, fabric: Fabric, reporter: Reporter, pseudo: Path | None
-    ) -> None:
+    def __init__(self, run: Run, project: Project, config: Config, fabric: Fabric, reporter: Reporter) -> None:
         self.run, self.project, self.config, self.fabric, self.reporter = run, project, config, fabric, reporter
-        self.pseudo = pseudo
         self.factor = 1.0
         self.rollbacks = 0
         self.elapsed = 0.0
@@ -162,8 +160,9 @@ class _Training:
         if self.config.data.intensity == "ct" and self.config.data.ct_window is None:
             self.config = ct_statistics(self.project, self.config)
         alive = self.reporter.alive
+        pseudo = self.run.folder / PSEUDO_FOLDER
         cases = prepare(
-            self.project, self.config.data, pseudo=self.pseudo,
+            self.project, self.config.data, pseudo=pseudo if pseudo.is_dir() else None,
             on_progress=lambda done, of: alive(f"preparing case {done} of {of}"),
         )
         holdout = prepare_holdout(self.project, self.config.data)

@@ -1,0 +1,78 @@
+"""Scoring the hold-out: Dice per label over what people annotated there, on the training grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..config import Config
+from ..data.prepare import PreparedCase
+from ..networks.segmentor import Segmentor
+from ..project.annotation import label_mask
+from ..project.labels import LabelSet
+from .probe import Probe
+from .volume import Inference
+
+__all__ = ["Scores", "validate"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model reaches on the hold-out."""
+
+    dice: dict[str, float | None]
+    """Per label: 2 |P and Y| / (|P| + |Y|) over the known voxels of all hold-out cases together; None where nothing is known or
+    the label is nowhere."""
+    mean: float | None
+    """Mean over the labels that have a score; None when none has."""
+
+
+def validate(
+    segmentor: Segmentor,
+    cases: Sequence[PreparedCase],
+    label_set: LabelSet,
+    config: Config,
+    probed: Probe,
+    *,
+    alive: Callable[[], None] = lambda: None,
+    names: Sequence[str] | None = None,
+) -> Scores:
+    """Predict every case without dropout and compare with what is known.
+
+    Sums run over all cases before they are divided, so that a case in which only a few slices are known counts as much as it
+    says. The threshold is 0.5; where several exclusive labels are above it the likeliest is taken.
+
+    Args:
+        segmentor: predicts ``names``.
+        cases: prepared from people's annotations only.
+        label_set: the project's labels; one that the segmentor does not know is predicted nowhere.
+        config: of the run or the model.
+        probed: precision and memory format.
+        alive: called between cases.
+        names: the segmentor's labels in channel order; all of the project's when None.
+    """
+    channels = [label_set.index(name) for name in (label_set.names if names is None else names)]
+    inference = Inference(segmentor, config, device="cuda" if probed.device == "cuda" else "cpu", probed=probed)
+    both, either = np.zeros(len(label_set)), np.zeros(len(label_set))
+    positive = np.zeros(len(label_set))
+    for case in cases:
+        alive()
+        probability = inference.run(case.image, len(channels)).probability
+        best, known = probability.argmax(axis=0), case.known()
+        for row, channel in enumerate(channels):
+            predicted = (probability[row] > 0.5) & ((best == row) | bool(label_set.overlaps)) & known[channel]
+            truth = label_mask(case.labels, label_set, channel) & known[channel]
+            both[channel] += np.count_nonzero(predicted & truth)
+            either[channel] += np.count_nonzero(predicted) + np.count_nonzero(truth)
+            positive[channel] += np.count_nonzero(truth)
+        for channel in set(range(len(label_set))) - set(channels):
+            count = np.count_nonzero(label_mask(case.labels, label_set, channel) & known[channel])
+            either[channel] += count
+            positive[channel] += count
+    dice = {
+        name: float(2 * both[c] / either[c]) if positive[c] else None for c, name in enumerate(label_set.names)
+    }
+    scored = [value for value in dice.values() if value is not None]
+    return Scores(dice, float(np.mean(scored)) if scored else None)

@@ -1,0 +1,117 @@
+"""Naive, SMILE and SMILEr on the same partly annotated cases, with the same budget: Dice per organ on cases kept apart.
+
+    python Testing/benchmarks/partial_labels.py [--data FOLDER] [--keep 0.3] [--minutes 10] [--test 3] [--seed 1] [--output FOLDER]
+
+Only commands that a user can type are run. The test cases never enter the project, so nothing is chosen on them; the last
+checkpoint predicts. SMILEr's budget covers its first model and all its rounds. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+METHODS = ("naive", "smile", "smiler")
+
+
+def semisupseg(*words: object) -> str:
+    """Run one command line; its standard output. What it says of its progress goes to the terminal."""
+    command = [sys.executable, "-m", "SemiSupSegLib", *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    print("$ semisupseg", *words, file=sys.stderr, flush=True)
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+
+
+def split(data: Path, folder: Path, test: int) -> None:
+    """Copy a data set into ``folder/train`` and ``folder/test``; the last cases in the order of their names are the test."""
+    images = sorted((data / "images").iterdir())
+    for number, image in enumerate(images):
+        part = folder / ("test" if number >= len(images) - test else "train")
+        for kind in ("images", "labels"):
+            (part / kind).mkdir(parents=True, exist_ok=True)
+            if (source := data / kind / image.name).exists():
+                shutil.copy(source, part / kind)
+        shutil.copy(data / "dataset.json", part)
+
+
+def budget(minutes: float, iterations: int | None) -> list[object]:
+    """The words that limit a run."""
+    return ["--iterations", iterations] if iterations else ["--minutes", minutes]
+
+
+def fit(project: Path, method: str, args: argparse.Namespace) -> float:
+    """Train a project with a method; the minutes it took, preparation of the data included."""
+    begin = time.monotonic()
+    more: list[object] = ["--preset", args.preset, "--seed", args.seed]
+    if args.spacing:
+        more += ["--spacing", args.spacing]
+    limit = budget(args.minutes, args.iterations)
+    if method == "smiler":
+        semisupseg("relabel", project, "--rounds", args.rounds, "--gamma-max", 1.0, "--from-scratch", *limit, *more)
+    else:
+        semisupseg("train", project, "--method", method, "--from-scratch", *limit, *more)
+    return (time.monotonic() - begin) / 60
+
+
+def score(project: Path, folder: Path, output: Path) -> dict[str, dict[str, float]]:
+    """Dice and the rest per label, of the test cases."""
+    semisupseg("predict", project, "--images", folder / "test" / "images", "--output", output, "--passes", 0)
+    found = semisupseg("evaluate", "--predictions", output, "--reference", folder / "test", "--json")
+    return json.loads(found)
+
+
+def main() -> None:
+    """Run all three and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data" / "abdomen_mr")
+    parser.add_argument("--keep", type=float, default=0.3, help="probability with which an organ's annotation is kept")
+    parser.add_argument("--minutes", type=float, default=10.0, help="budget of each method")
+    parser.add_argument("--iterations", type=int, help="budget in steps instead, of each model")
+    parser.add_argument("--preset", default="balanced")
+    parser.add_argument("--spacing", help="training grid in mm")
+    parser.add_argument("--rounds", type=int, default=3, help="of SMILEr")
+    parser.add_argument("--test", type=int, default=3, help="cases kept apart")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--output", type=Path, help="keep projects and predictions here")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.output or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        split(args.data, folder, args.test)
+        rows = {}
+        for method in args.methods:
+            project = folder / method
+            semisupseg("import", project, folder / "train", "--keep-annotated", args.keep, "--seed", args.seed,
+                       "--holdout", 0, "--yes")
+            minutes = fit(project, method, args)
+            rows[method] = (minutes, score(project, folder, folder / f"{method}_predictions"))
+    report(rows, args)
+
+
+def report(rows: dict[str, tuple[float, dict]], args: argparse.Namespace) -> None:
+    """The Markdown table."""
+    labels = list(next(iter(rows.values()))[1]["summary"]["labels"])
+    print(f"{args.data.name}, annotations kept with probability {args.keep}, {args.test} test cases, seed {args.seed}, "
+          f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores\n")
+    print("| method | minutes |", " | ".join(labels), "| mean Dice | mean HD95 mm |")
+    print("|---|---|" + "---|" * (len(labels) + 2))
+    for method, (minutes, found) in rows.items():
+        summary = found["summary"]
+        cells = [f"{summary['labels'][label]['dice']['mean']:.3f}" for label in labels]
+        overall = summary["all"]
+        print(f"| {method} | {minutes:.1f} |", " | ".join(cells),
+              f"| **{overall['dice']['mean']:.3f}** ± {overall['dice']['sd']:.3f} | {overall['hd95_mm']['mean']:.1f} |")
+
+
+if __name__ == "__main__":
+    main()

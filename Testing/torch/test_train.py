@@ -1,0 +1,236 @@
+"""The loop, on a small synthetic project and a tiny network, from start to resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from SemiSupSegLib.config import Config, DataConfig, NetworkConfig, TrainConfig
+from SemiSupSegLib.engine import state as state_module
+from SemiSupSegLib.engine.checkpoint import load_checkpoint
+from SemiSupSegLib.engine.train import train
+from SemiSupSegLib.errors import RunError
+from SemiSupSegLib.jobs.events import Event, EventReader
+from SemiSupSegLib.jobs.protocol import EventKind
+from SemiSupSegLib.jobs.run import Run
+from SemiSupSegLib.project.annotation import Annotation, State
+from SemiSupSegLib.project.geometry import image_from_kji
+from SemiSupSegLib.project.labels import LabelSet
+from SemiSupSegLib.project.project import Project
+from SemiSupSegLib.project.synthetic import ORGANS, synthetic_case
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def a_project(tmp_path: Path) -> Project:
+    """Four cases of four organs: two fully annotated, one partly, one in the hold-out."""
+    project = Project.create(tmp_path / "project", label_set=LabelSet.from_names(ORGANS))
+    for number in range(4):
+        made = synthetic_case(number, size=(36, 30, 24))
+        kept = ORGANS if number != 2 else ORGANS[:1]
+        labels = made.labels * (made.labels <= len(kept))
+        project.add_case(
+            f"case_{number}", image_from_kji(made.image, made.grid), labels=labels[None],
+            annotations={name: Annotation(State.COMPLETE) for name in kept}, modality="MR",
+            split="holdout" if number == 3 else "train", who="test",
+        )
+    return project
+
+
+def a_config(**train: object) -> Config:
+    return Config(
+        data=DataConfig(spacing=(8.0, 8.0, 8.0), patch_size=(16, 16, 16)),
+        network=NetworkConfig(backbone="vnet", filters=8, dropout=0.0),
+        train=TrainConfig(**{"iterations": 6, "batch_size": 2, "workers": 0, "precision": "float32", **train}),  # type: ignore[arg-type]
+    )
+
+
+def a_run(project: Project, config: Config) -> Run:
+    return Run.create(project.runs_folder, config)
+
+
+def events(run: Run) -> list[Event]:
+    return EventReader(run).new()
+
+
+def kinds(run: Run) -> list[str]:
+    return [str(e.kind) for e in events(run) if e.kind not in (EventKind.HEARTBEAT, EventKind.PROGRESS)]
+
+
+def last_weights(run: Run) -> dict[str, torch.Tensor]:
+    checkpoint = load_checkpoint(run.checkpoints)
+    assert checkpoint is not None
+    return checkpoint.networks["segmentor"]
+
+
+@pytest.mark.e2e
+def test_a_run_from_start_to_promotion(a_project: Project) -> None:
+    config = a_config()
+    run = a_run(a_project, config)
+    outcome = train(run, a_project)
+    assert outcome.finished
+    assert outcome.promoted == "0001"
+    assert kinds(run) == [
+        "started", "prepared", "checkpoint", "validated", "checkpoint", "checkpoint", "promoted", "finished",
+    ]
+    assert run.config() == config
+    assert sorted(p.name for p in run.folder.iterdir() if p.name != "log.txt") == [
+        "checkpoints", "config.json", "events.jsonl", "model", "request.json",
+    ]
+    assert (a_project.models_folder / "0001" / "model.safetensors").is_file()
+
+
+@pytest.mark.resume
+def test_a_stopped_run_goes_on_to_the_same_weights_as_an_uninterrupted_one(
+    a_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = a_run(a_project, a_config())
+    train(whole, a_project, from_scratch=True, promotes=False)
+
+    halves = a_run(a_project, a_config())
+    original = state_module.TrainingState.train_step
+
+    def stop_after_three(self: state_module.TrainingState, *args: object, **kwargs: object) -> dict[str, float]:
+        if self.iteration == 2:
+            halves.request_stop()
+        return original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(state_module.TrainingState, "train_step", stop_after_three)
+    assert not train(halves, a_project, from_scratch=True, promotes=False).finished
+    assert kinds(halves)[-1] == "stopped"
+    monkeypatch.undo()
+    halves.clear_stop()
+    assert train(halves, a_project, resume=True, promotes=False).finished
+    resumed = [e.data["resumed_from"] for e in events(halves) if e.kind == EventKind.STARTED]
+    assert resumed == [None, 3]
+    for name, weight in last_weights(whole).items():
+        assert torch.allclose(weight, last_weights(halves)[name], atol=1e-6), name
+
+
+@pytest.mark.resume
+@pytest.mark.slow
+def test_g05_a_killed_training_resumes_from_its_last_checkpoint(a_project: Project) -> None:
+    config = a_config(iterations=8, checkpoint_seconds=0.0)
+    whole = a_run(a_project, config)
+    train(whole, a_project, from_scratch=True, promotes=False)
+    killed = a_run(a_project, config)
+    script = f"""
+import os, signal
+from pathlib import Path
+from SemiSupSegLib.engine import state, train
+from SemiSupSegLib.jobs.run import Run
+from SemiSupSegLib.project.project import Project
+original = state.TrainingState.train_step
+def step(self, *args, **kwargs):
+    if self.iteration == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, *args, **kwargs)
+state.TrainingState.train_step = step
+train.train(Run.open(Path({str(killed.folder)!r})), Project.open(Path({str(a_project.root)!r})), from_scratch=True)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    child = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    checkpoint = load_checkpoint(killed.checkpoints)
+    assert checkpoint is not None
+    assert checkpoint.step == 5
+    assert train(killed, a_project, resume=True, promotes=False).finished
+    for name, weight in last_weights(whole).items():
+        assert torch.allclose(weight, last_weights(killed)[name], atol=1e-5), name
+
+
+def test_a_round_starts_from_the_model_in_use_unless_told_otherwise(a_project: Project) -> None:
+    train(a_run(a_project, a_config()), a_project)
+    warm, cold = a_run(a_project, a_config(iterations=1, learning_rate=1e-12)), a_run(a_project, a_config(iterations=1))
+    train(warm, a_project, promotes=False)
+    train(cold, a_project, promotes=False, from_scratch=True)
+    from SemiSupSegLib.engine.model import Model
+
+    used = Model.load(a_project.models_folder / "0001").weights
+    assert all(torch.allclose(used[name], weight, atol=1e-5) for name, weight in last_weights(warm).items())
+    assert not all(torch.allclose(used[name], weight, atol=1e-5) for name, weight in last_weights(cold).items())
+
+
+def test_a_model_that_makes_the_hold_out_worse_is_not_promoted(a_project: Project) -> None:
+    good = a_run(a_project, a_config(iterations=60, learning_rate=1e-2))
+    assert train(good, a_project).promoted == "0001"
+    bad = a_run(a_project, a_config(iterations=1))
+    assert train(bad, a_project, from_scratch=True).promoted is None
+    assert kinds(bad)[-2] == "not_promoted"
+    reason = next(e.data["reason"] for e in events(bad) if e.kind == EventKind.NOT_PROMOTED)
+    assert "would get worse" in reason
+
+
+def test_memory_that_runs_out_makes_the_batch_smaller_and_loses_no_step(
+    a_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run(a_project, a_config())
+    original = state_module.TrainingState.train_step
+
+    def step(self: state_module.TrainingState, batch: object, **kwargs: object) -> dict[str, float]:
+        if self.iteration == 3 and self.config.train.batch_size > 1:
+            raise MemoryError
+        return original(self, batch, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(state_module.TrainingState, "train_step", step)
+    assert train(run, a_project, promotes=False).finished
+    told = next(e.data for e in events(run) if e.kind == EventKind.BACKED_OFF)
+    assert told["what"] == "batch of 2 -> 1 patches"
+    checkpoint = load_checkpoint(run.checkpoints)
+    assert checkpoint is not None
+    assert checkpoint.step == 6
+    assert Config.from_json(checkpoint.state["config"]).train.batch_size == 1
+
+
+def test_g19_a_loss_that_is_not_finite_rolls_back_with_a_lower_rate_and_gives_up_after_three(
+    a_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run(a_project, a_config())
+    original = state_module.TrainingState.train_step
+
+    def step(self: state_module.TrainingState, batch: object, **kwargs: object) -> dict[str, float]:
+        if self.iteration == 3:
+            self.optimize("segmentor", torch.tensor(float("nan"), requires_grad=True))
+        return original(self, batch, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(state_module.TrainingState, "train_step", step)
+    with pytest.raises(RunError, match="after 3 roll-backs"):
+        train(run, a_project, promotes=False)
+    factors = [e.data["learning_rate_factor"] for e in events(run) if e.kind == EventKind.ROLLED_BACK]
+    assert factors == [0.5, 0.25, 0.125]
+    assert kinds(run)[-1] == "failed"
+    assert all(torch.isfinite(w).all() for w in last_weights(run).values())
+
+
+def test_training_refuses_a_project_without_a_positive_voxel(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "empty", label_set=LabelSet.from_names(ORGANS))
+    run = a_run(project, a_config())
+    with pytest.raises(RunError, match="no training case has an annotation"):
+        train(run, project)
+    assert json.loads((run.folder / "events.jsonl").read_text().splitlines()[-1])["kind"] == "failed"
+
+
+def test_averaged_weights_predict_and_raw_ones_do_without_an_average(a_project: Project) -> None:
+    for decay in (0.99, 0.0):
+        config = a_config(iterations=2, ema_decay=decay)
+        run = a_run(a_project, config)
+        train(run, a_project, promotes=False)
+        checkpoint = load_checkpoint(run.checkpoints)
+        assert checkpoint is not None
+        assert ("segmentor@average" in checkpoint.networks) is (decay > 0)
+
+
+def test_the_loop_learns_the_organs(a_project: Project) -> None:
+    config = a_config(iterations=150, learning_rate=1e-2)
+    run = a_run(a_project, replace(config, data=replace(config.data, rotation=0, elastic=0)))
+    train(run, a_project)
+    scores = [e.data["mean"] for e in events(run) if e.kind == EventKind.VALIDATED]
+    assert scores[-1] > 0.5
