@@ -1,7 +1,7 @@
 """Annotation states and the mask of what is *known*: the heart of the project.
 
-Partial annotation is one boolean per (case, label, voxel). A missing organ is unknown, never background (SMILE: Petit, Thome,
-Soler, DLMIA 2018). A voxel is known for label c when
+Partial annotation is one boolean per (case, label, voxel). A missing organ is unknown, never background (SMILE: Petit,
+Thome, Soler, DLMIA 2018). A voxel is known for label c when
 
 1. c is *complete* or *absent* in the case, everywhere;
 2. c is *partial* and the voxel lies in a region marked as done;
@@ -12,7 +12,7 @@ Soler, DLMIA 2018). A voxel is known for label c when
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -23,7 +23,17 @@ from numpy.typing import NDArray
 from ..errors import ProjectError
 from .labels import LabelSet
 
-__all__ = ["Acceptance", "Annotation", "Region", "RegionKind", "State", "known_mask", "label_mask"]
+__all__ = [
+    "Acceptance",
+    "Annotation",
+    "Region",
+    "RegionKind",
+    "State",
+    "known_mask",
+    "known_of",
+    "label_mask",
+    "people_labels",
+]
 
 
 class State(StrEnum):
@@ -68,7 +78,9 @@ class Region:
         ranges = tuple((int(a), int(b)) for a, b in data.get("ranges", ()))
         return cls(RegionKind(data["kind"]), ranges, data.get("file"))
 
-    def mask(self, shape: tuple[int, ...], *, painted: NDArray[np.bool_], strokes: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    def mask(
+        self, shape: tuple[int, ...], *, painted: NDArray[np.bool_], strokes: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_]:
         """The region as a boolean array of the given shape (k, j, i).
 
         Args:
@@ -116,10 +128,15 @@ class Annotation:
 
     def __post_init__(self) -> None:
         if (self.state is State.PARTIAL) != bool(self.regions):
-            msg = f"state {self.state} with {len(self.regions)} finished regions: partial needs at least one, the others none"
+            number = len(self.regions)
+            msg = f"state {self.state} with {number} finished regions: partial needs at least one, the others none"
             raise ProjectError(msg)
         if bool(self.accepted) != (self.human is not None):
             msg = "an accepted label needs both its provenance and the state before it"
+            raise ProjectError(msg)
+        if self.human and any(r.kind is RegionKind.PAINTED for r in (*self.regions, *self.human.regions)):
+            # "where the label is painted" would take the machine's voxels for a person's (G30)
+            msg = "an accepted label cannot keep a 'painted' region: its people's voxels must be given as strokes"
             raise ProjectError(msg)
 
     @property
@@ -175,37 +192,97 @@ def label_mask(labels: NDArray[np.integer[Any]], label_set: LabelSet, channel: i
     return np.asarray(labels[place.layer] == place.value)
 
 
+def known_of(
+    channel: int,
+    labels: NDArray[np.integer[Any]],
+    label_set: LabelSet,
+    annotations: Sequence[Annotation],
+    *,
+    strokes: Mapping[str, NDArray[np.bool_]] | None = None,
+    ignore: NDArray[np.bool_] | None = None,
+) -> NDArray[np.bool_]:
+    """What is known of one label.
+
+    Args:
+        channel: the label.
+        labels: (L, *S) layers as ``label_set.places`` says.
+        annotations: one per channel of the set.
+        strokes: content of every stroke file that a region names.
+        ignore: (*S) voxels that the user excluded; None for none.
+
+    Returns:
+        (*S) bool.
+    """
+    shape, annotation = labels.shape[1:], annotations[channel]
+    if annotation.everywhere:
+        return np.ones(shape, bool) if ignore is None else ~ignore
+    known = np.zeros(shape, bool)
+    for region in annotation.regions:
+        painted = label_mask(labels, label_set, channel)
+        known |= region.mask(shape, painted=painted, strokes=(strokes or {}).get(region.file or ""))
+    for layer, excludes in _excluding_values(channel, labels, label_set, annotations).items():
+        for k, voxels in enumerate(labels[layer]):  # slice by slice: an index array is eight times the labels' size
+            known[k] |= excludes[voxels]
+    if ignore is not None:
+        known &= ~ignore
+    return known
+
+
+def _excluding_values(
+    channel: int, labels: NDArray[np.integer[Any]], label_set: LabelSet, annotations: Sequence[Annotation]
+) -> dict[int, NDArray[np.bool_]]:
+    """Per layer, a table over its values: True where the value is an annotated label that excludes the channel."""
+    tables: dict[int, NDArray[np.bool_]] = {}
+    for other, place in enumerate(label_set.places):
+        if other == channel or not annotations[other].annotated or label_set.may_overlap(channel, other):
+            continue
+        if place.layer not in tables:
+            tables[place.layer] = np.zeros(max(int(labels[place.layer].max(initial=0)), len(label_set)) + 1, bool)
+        tables[place.layer][place.value] = True
+    return tables
+
+
 def known_mask(
     labels: NDArray[np.integer[Any]],
     label_set: LabelSet,
     annotations: Sequence[Annotation],
     *,
-    strokes: dict[str, NDArray[np.bool_]] | None = None,
+    strokes: Mapping[str, NDArray[np.bool_]] | None = None,
     ignore: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
-    """What is known, per label and voxel.
-
-    Args:
-        labels: (L, *S) layers as ``label_set.places`` says.
-        annotations: one per channel.
-        strokes: content of every stroke file that a region names.
-        ignore: (*S) voxels that the user excluded; None for none.
+    """What is known, per label and voxel: :func:`known_of` for every channel.
 
     Returns:
         (K, *S) bool; all False when nothing is annotated.
     """
-    shape = labels.shape[1:]
-    masks = [label_mask(labels, label_set, c) for c in range(len(label_set))]
-    known = np.zeros((len(label_set), *shape), bool)
-    for c, annotation in enumerate(annotations):
-        if annotation.everywhere:
-            known[c] = True
-            continue
-        for region in annotation.regions:
-            known[c] |= region.mask(shape, painted=masks[c], strokes=(strokes or {}).get(region.file or ""))
-        for other, its in enumerate(annotations):
-            if other != c and its.annotated and not label_set.may_overlap(c, other):
-                known[c] |= masks[other]
-    if ignore is not None:
-        known &= ~ignore
+    known = np.zeros((len(label_set), *labels.shape[1:]), bool)
+    for c in range(len(label_set)):
+        known[c] = known_of(c, labels, label_set, annotations, strokes=strokes, ignore=ignore)
     return known
+
+
+def people_labels(
+    labels: NDArray[np.integer[Any]],
+    label_set: LabelSet,
+    annotations: Sequence[Annotation],
+    *,
+    strokes: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> NDArray[np.integer[Any]]:
+    """The layers without the voxels that came from a model: what goes with :meth:`Annotation.by_people_only`.
+
+    An acceptance writes only where the label was not known: within what a person had finished, all voxels are theirs.
+
+    Returns:
+        (L, *S), the given array itself when nothing was accepted.
+    """
+    for channel, annotation in enumerate(annotations):
+        human = annotation.human
+        if human is None or human.everywhere:
+            continue
+        theirs = label_mask(labels, label_set, channel)
+        machine = theirs.copy()
+        for region in human.regions:
+            machine &= ~region.mask(theirs.shape, painted=theirs, strokes=(strokes or {}).get(region.file or ""))
+        labels = labels.copy()
+        labels[label_set.places[channel].layer][machine] = 0
+    return labels

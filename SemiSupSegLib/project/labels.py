@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +12,10 @@ from typing import Any
 
 from ..errors import ProjectError
 
-__all__ = ["Label", "LabelSet", "Place"]
+__all__ = ["Label", "LabelSet", "Place", "distinct_colour"]
+
+_RIGHT = {"left": "right", "l": "r", "lh": "rh", "lt": "rt"}
+"""Words for left in the names of labels, with those for right."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +46,19 @@ class Place:
 class LabelSet:
     """The ordered labels of a project and which of them may overlap.
 
-    Channel c of any tensor (B, K, *S) is ``labels[c]``; there is no background channel. Labels exclude each other unless
-    their pair is in ``overlaps``. Arrays hold labels in layers: labels that may overlap never share a layer, so nothing is
-    ever flattened; a set without overlaps has one layer, in which label c has the value c + 1.
+    Channel c of any tensor (B, K, *S) is ``labels[c]``; there is no background channel. Labels exclude each other
+    unless their pair is in ``overlaps``. Arrays hold labels in layers: labels that may overlap never share a layer, so
+    nothing is ever flattened; a set without overlaps has one layer, in which label c has the value c + 1.
     """
 
     labels: tuple[Label, ...]
     overlaps: frozenset[frozenset[str]] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
-        folded = [label.name.casefold() for label in self.labels]
+        folded = [_folded(label.name) for label in self.labels]
         for name in folded:
             if folded.count(name) > 1:
-                msg = f"label {name!r} appears twice: names must differ in more than upper and lower case"
+                msg = f"label {name!r} appears twice: names must differ in more than case, blanks and underscores"
                 raise ProjectError(msg)
         for pair in self.overlaps:
             if len(pair) != 2 or not pair <= set(self.names):
@@ -75,9 +79,9 @@ class LabelSet:
         Raises:
             ProjectError: no such label; the message lists those there are.
         """
-        wanted = name.casefold().replace("_", " ").strip()
+        wanted = _folded(name)
         for channel, known in enumerate(self.names):
-            if known.casefold().replace("_", " ").strip() == wanted:
+            if _folded(known) == wanted:
                 return channel
         msg = f"no label {name!r} in this project: it has {', '.join(self.names) or 'none yet'}"
         raise ProjectError(msg)
@@ -92,14 +96,12 @@ class LabelSet:
         layers: list[list[int]] = []
         places: list[Place] = []
         for channel in range(len(self)):
-            for layer, members in enumerate(layers):
-                if not any(self.may_overlap(channel, member) for member in members):
-                    break
-            else:
-                layer, members = len(layers), []
-                layers.append(members)
-            members.append(channel)
-            places.append(Place(layer, len(members)))
+            free = (n for n, m in enumerate(layers) if not any(self.may_overlap(channel, other) for other in m))
+            layer = next(free, len(layers))
+            if layer == len(layers):
+                layers.append([])
+            layers[layer].append(channel)
+            places.append(Place(layer, len(layers[layer])))
         return tuple(places)
 
     @cached_property
@@ -110,13 +112,14 @@ class LabelSet:
     @cached_property
     def has_left_right_pair(self) -> bool:
         """Whether two names differ only in left/right, so that mirroring an image would swap their meaning."""
-        folded = {name.casefold() for name in self.names}
-        return any("left" in name and name.replace("left", "right") in folded for name in folded)
+        words = {tuple(re.findall(r"[^\W_]+", name.casefold())) for name in self.names}
+        mirrored = {tuple(_RIGHT.get(word, word) for word in name) for name in words if not _RIGHT.keys().isdisjoint(name)}
+        return not words.isdisjoint(mirrored)
 
     def with_labels(self, new: Iterable[Label]) -> LabelSet:
         """This set with further labels at its end; labels that are there already are not repeated."""
-        known = {name.casefold() for name in self.names}
-        added = tuple(label for label in new if label.name.casefold() not in known)
+        known = {_folded(name) for name in self.names}
+        added = tuple(label for label in new if _folded(label.name) not in known)
         return LabelSet((*self.labels, *added), self.overlaps)
 
     def to_json(self) -> dict[str, Any]:
@@ -155,6 +158,11 @@ class LabelSet:
     def exclusive_pairs(self) -> tuple[tuple[int, int], ...]:
         """All pairs of channels (a < b) that exclude each other."""
         return tuple((a, b) for a, b in combinations(range(len(self)), 2) if not self.may_overlap(a, b))
+
+
+def _folded(name: str) -> str:
+    """What two spellings of one name have in common: ``Left_Kidney`` and ``left kidney``."""
+    return " ".join(name.casefold().replace("_", " ").split())
 
 
 def distinct_colour(index: int) -> tuple[int, int, int]:

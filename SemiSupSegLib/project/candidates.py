@@ -1,0 +1,161 @@
+"""Candidates: proposals that wait for a person, ranked by how much they need a look, each with its reason in words."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ProjectError
+from .annotation import State
+from .cases import Case
+from .labelmaps import load_labels
+from .labels import LabelSet
+from .paths import inside
+from .predictions import StoredPrediction, read_prediction
+
+if TYPE_CHECKING:
+    from .project import Project
+
+__all__ = ["Candidate", "candidates", "score_of"]
+
+UNSURE = 0.2
+"""Normalised entropy from which a border is called unsure: the default threshold of the overlay."""
+ODD = 2.0
+"""Deviations from which a volume is called odd."""
+ASSUMED_SPREAD = 0.25
+"""Standard deviation over mean of an organ's volume between people, assumed while two volumes are all there is."""
+SMALLEST_SPREAD = 0.05
+"""Of the same ratio: a handful of volumes that happen to agree must not make every other one an outlier."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One case and label under review."""
+
+    case: str
+    label: str
+    voxels: int
+    volume_ml: float
+    confidence: float
+    uncertainty: float
+    """Mean normalised entropy in the band round the border, [0, 1]."""
+    mutual_information: float
+    """The same of the part that the model could still learn."""
+    volume_z: float | None
+    """Deviations of the volume from those of complete labels; None with fewer than two of them."""
+    parts: int
+    worst_slice: int
+    """Index along k of the slice with most uncertainty."""
+    score: float
+    """See :func:`score_of`; larger is worse."""
+    reason: str
+    """The score in words."""
+    model: str
+    decision: str | None
+    """``accepted`` (in part), ``rejected``, ``flagged``, or None."""
+
+
+def candidates(project: Project) -> list[Candidate]:
+    """All predicted labels that are neither complete nor absent in their case, worst first, those decided on last.
+
+    Returns:
+        An empty list when nothing is predicted.
+
+    Raises:
+        ProjectError: a prediction.json is damaged.
+    """
+    found: list[Candidate] = []
+    for case in project.cases.values():
+        prediction = read_prediction(project, case.id)
+        for name in project.label_set.names if prediction else ():
+            if prediction and name in prediction.labels and not case.annotation(name).everywhere:
+                found.append(_candidate(project, case, name, prediction))
+    return sorted(found, key=lambda c: (c.decision in ("accepted", "rejected"), -c.score, c.case, c.label))
+
+
+def score_of(*, uncertainty: float, volume_z: float | None, parts: int, empty: bool) -> float:
+    """How much a proposal needs a look, 0 (none) to 3.5.
+
+    The mean uncertainty at the border (0 to 1); a quarter for every deviation of the volume beyond two, up to 1; a
+    tenth for every part beyond the first, up to 0.5; and 1 when there is nothing where the label was expected.
+    """
+    odd_volume = min(1.0, 0.25 * max(0.0, abs(volume_z or 0.0) - 2.0))
+    return uncertainty + odd_volume + min(0.5, 0.1 * max(0, parts - 1)) + (1.0 if empty else 0.0)
+
+
+def volume_z(volume_ml: float, others: list[float]) -> float | None:
+    """Deviations of a volume from others, in ml; None with fewer than two.
+
+    The standard deviation is that of the others from three on, at least 5 % of their mean; with two, 25 % of it.
+    """
+    if len(others) < 2:
+        return None
+    mean = statistics.fmean(others)
+    spread = max(statistics.stdev(others), SMALLEST_SPREAD * mean) if len(others) > 2 else ASSUMED_SPREAD * mean
+    return (volume_ml - mean) / spread
+
+
+def _candidate(project: Project, case: Case, name: str, prediction: StoredPrediction) -> Candidate:
+    try:
+        said = prediction.labels[name]
+        voxels, volume, parts = int(said["voxels"]), float(said["volume_ml"]), int(said["parts"])
+        uncertainty, worst = _number(said["uncertainty_boundary"]), int(said["worst_slice"] or 0)
+        confidence, mutual = _number(said["confidence"]), _number(said["mutual_information_boundary"])
+        empty = bool(said["empty"])
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"the prediction of {name} in case {case.id} cannot be read ({error!r}): predict it again"
+        raise ProjectError(msg) from error
+    z = volume_z(volume, _complete_volumes(project, name))
+    score = score_of(uncertainty=uncertainty, volume_z=z, parts=parts, empty=empty)
+    reason = _reason(uncertainty=uncertainty, z=z, parts=parts, empty=empty, worst=worst)
+    return Candidate(
+        case.id, name, voxels, volume, confidence, uncertainty, mutual, z, parts, worst, score, reason,
+        prediction.model, _decision(case, name, prediction),
+    )  # fmt: skip
+
+
+def _number(value: Any) -> float:
+    """A measurement; 0 where an empty proposal has none."""
+    return 0.0 if value is None or math.isnan(float(value)) else float(value)
+
+
+def _reason(*, uncertainty: float, z: float | None, parts: int, empty: bool, worst: int) -> str:
+    if empty:
+        return "nothing found"
+    words = [f"{'unsure' if uncertainty >= UNSURE else 'sure'} at the border ({uncertainty:.2f})"]
+    if parts > 1:
+        words.append(f"{parts} parts")
+    if z is not None and abs(z) > ODD:
+        words.append(f"volume {abs(z):.1f} deviations {'above' if z > 0 else 'below'} the accepted ones")
+    return "; ".join([*words, f"worst slice {worst}"])
+
+
+def _decision(case: Case, name: str, prediction: StoredPrediction) -> str | None:
+    """What was decided on this very proposal; a flag holds for later ones too, until somebody decides."""
+    said = case.reviewed.get(name)
+    if said and (said["decision"] == "flagged" or said["model"] == prediction.model):
+        return str(said["decision"])
+    source = (prediction.run, prediction.checkpoint)
+    return "accepted" if any((a.run, a.checkpoint) == source for a in case.annotation(name).accepted) else None
+
+
+def _complete_volumes(project: Project, name: str) -> list[float]:
+    """Volumes in ml of a label in all cases where it is complete, those without a voxel left out."""
+    complete = [c for c in project.cases.values() if c.annotation(name).state is State.COMPLETE and c.labels_file]
+    volumes = [_volumes(inside(c.folder, str(c.labels_file)), project.label_set).get(name, 0.0) for c in complete]
+    return [volume for volume in volumes if volume > 0]
+
+
+@lru_cache(maxsize=16_384)
+def _volumes(labels_file: Path, label_set: LabelSet) -> dict[str, float]:
+    """Volumes in ml of the labels in a file. Label files are never overwritten, so a path stands for its content."""
+    layers, grid = load_labels(labels_file, label_set)
+    counts = [np.bincount(layer.ravel(), minlength=len(label_set) + 1) for layer in layers]
+    places = zip(label_set.names, label_set.places, strict=True)
+    return {name: float(counts[place.layer][place.value]) * grid.voxel_mm3 / 1000 for name, place in places}
