@@ -35,7 +35,7 @@ def run_to_resume(project: Project, name: str | None) -> Run:
 
 
 def refuse_while_active(project: Project) -> None:
-    """Nothing, unless a run of the project is active: two at once would share the machine and race for the model in use.
+    """Nothing, unless a run of the project is active: two would share the machine and race for the model in use.
 
     Raises:
         RunError: one is; the message says which.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..config import PRESETS, Config
+from ..config import Config
 from ..errors import RunError, SemiSupSegError
 from ..jobs.job import LocalJob, claim
 from ..jobs.run import Run
@@ -19,47 +18,34 @@ from ..project.project import Project
 from .arguments import Verb, add_json, add_project, open_project
 from .foreground import stopping_on_interrupt, train_here
 from .output import duration, print_json
+from .planning import add_budget, add_plan, planned
 from .progress import RunDisplay
 from .run_choice import refuse_while_active, run_named, run_to_resume
 
 if TYPE_CHECKING:
     from ..engine.plan import Estimate
 
-__all__ = ["VERBS"]
+__all__ = ["VERBS", "add_budget", "add_plan", "planned", "refuse_while_active"]
 
 STOP_SECONDS = 5.0
-DEVICES = ("auto", "cpu", "cuda")
-BACKBONES = ("vnet", "monai_vnet", "dynunet", "segresnet")
 
 
 def _configure_train(parser: argparse.ArgumentParser) -> None:
     add_project(parser)
     parser.add_argument("--method", default="smile", help="`semisupseg methods` lists them (default: %(default)s)")
-    parser.add_argument("--preset", choices=tuple(PRESETS), default="balanced", help="how much (default: %(default)s)")
-    budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", type=_positive, metavar="N", help="train so long instead of the preset's time")
-    budget.add_argument("--iterations", type=_steps, metavar="N", help="train so many steps instead")
-    parser.add_argument("--spacing", type=_spacing, metavar="MM", help="training grid, MM or X,Y,Z (default: planned)")
-    parser.add_argument("--backbone", choices=BACKBONES, help="network (default: the method's usual one)")
-    parser.add_argument(
-        "--option", type=_option, action="append", default=[], metavar="NAME=VALUE", help="a setting of the method"
-    )
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of all that is drawn (default: %(default)s)")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train (default: %(default)s)")
+    add_budget(parser, "for the training")
+    add_plan(parser)
     parser.add_argument("--from-scratch", action="store_true", help="start with random weights, not the model in use")
     _add_background(parser)
     add_json(parser)
 
 
 def _train(args: argparse.Namespace) -> int:
-    from ..engine.plan import estimate, plan
+    from ..engine.plan import estimate
 
     project = open_project(args)
     refuse_while_active(project)  # at once, not after the planning
-    config = plan(
-        project, method=args.method, preset=args.preset, minutes=args.minutes, iterations=args.iterations,
-        spacing=args.spacing, backbone=args.backbone, seed=args.seed, device=args.device, options=dict(args.option),
-    )  # fmt: skip
+    config = planned(project, args, method=args.method)
     if not args.json:
         print(_announcement(project, config, estimate(project, config)))
     with project.lock():  # two trainings that start together: one of them sees the other
@@ -173,7 +159,7 @@ def _report(run: Run, *, as_json: bool) -> None:
 def _announcement(project: Project, config: Config, need: Estimate) -> str:
     train, holdout = project.train_cases(), project.holdout_cases()
     annotated = sum(case.annotated for case in train)
-    kept = f"{len(holdout)} case{'s' if len(holdout) > 1 else ''}" if holdout else "none, so nothing tells if it improves"
+    kept = f"{len(holdout)} case{'s' if len(holdout) > 1 else ''}" if holdout else "none: nothing tells if it improves"
     time = f"{config.train.iterations} steps" if need.minutes is None else f"about {duration(60 * need.minutes)}"
     grid = " × ".join(f"{mm:g}" for mm in config.data.spacing)
     patch = " × ".join(map(str, config.data.patch_size))
@@ -192,44 +178,6 @@ def _add_run(parser: argparse.ArgumentParser, what: str) -> None:
 
 def _add_background(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--background", action="store_true", help="return at once; training outlives this terminal")
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        msg = f"{text!r} is not a number above 0"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
-
-def _steps(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        msg = f"{text!r} is not a whole number above 0"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
-
-
-def _spacing(text: str) -> tuple[float, float, float]:
-    values = [_positive(part) for part in text.split(",")]
-    if len(values) not in (1, 3):
-        msg = f"{text!r} is not one number of mm or three, X,Y,Z"
-        raise argparse.ArgumentTypeError(msg)
-    x, y, z = values * (3 // len(values))
-    return x, y, z
-
-
-def _option(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        msg = f"{text!r} is not NAME=VALUE"
-        raise argparse.ArgumentTypeError(msg)
-    try:
-        return name.strip(), json.loads(value)  # numbers, true, false, null, [lists]
-    except ValueError:
-        return name.strip(), value
 
 
 VERBS = (

@@ -13,9 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .protocol import EVENTS_FILE, TERMINAL, EventKind
+
+if TYPE_CHECKING:
+    from .run import Run
 
 __all__ = ["Event", "EventReader", "append_event"]
 
@@ -97,12 +100,12 @@ class EventReader:
     """Follows a run's events: every call of :meth:`new` returns those written since the last.
 
     Args:
-        folder: the run's folder.
+        run: the run.
         offset: bytes to leave out at the start: what :attr:`offset` was earlier.
     """
 
-    def __init__(self, folder: Path, offset: int = 0) -> None:
-        self._path = folder / EVENTS_FILE
+    def __init__(self, run: Run, offset: int = 0) -> None:
+        self._path = run.folder / EVENTS_FILE
         self.offset = offset
 
     def new(self) -> list[Event]:

@@ -27,7 +27,7 @@ class Watch:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._reader = EventReader(run.folder)
+        self._reader = EventReader(run)
         self._latest: dict[str, Event] = {}
         self._last: Event | None = None
         self._decisive: Event | None = None
@@ -143,9 +143,9 @@ def describe(run: Run, *, watch: Watch | None = None) -> dict[str, Any]:
         watch: spares reading the events again.
 
     Returns:
-        ``id``, ``state``, ``words``, ``method``, ``step``, ``fraction`` (0 to 1), ``eta_seconds``, ``losses``; of the
-        hold-out ``dice`` per label and ``mean_dice`` (the last ones) and ``best_dice``; ``device``, ``model`` (promoted by
-        it). Null where there is none yet.
+        ``id``, ``state``, ``words``, ``method``, ``step``, ``fraction`` (0 to 1), ``eta_seconds``, ``losses``;
+        of the hold-out ``dice`` per label and ``mean_dice`` (the last ones) and ``best_dice``; ``device``, ``model``
+        (promoted by it). Null where there is none yet.
     """
     watch = watch or Watch(run)
     state, words = watch.state()
