@@ -10,14 +10,13 @@ Y to the front and Z to the head (RAS+).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from itertools import permutations, product
-from typing import TYPE_CHECKING, Any, NoReturn
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageError
+from .grid import GRID_TOLERANCE, Grid, check_same_grid, paste, triple
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813
@@ -29,110 +28,14 @@ __all__ = [
     "check_same_grid",
     "image_from_kji",
     "image_from_xyz",
+    "paste",
     "resample",
     "to_ras",
     "training_grid",
 ]
 
-GRID_TOLERANCE = 0.01
-"""Two grids are the same when all eight corners agree to this share of the smallest spacing (0.01 mm for 1 mm voxels):
-more than the rounding of float32 headers, too little for any voxel to mean another place."""
 DOWNSAMPLED = 1.2
 """A volume is smoothed along an axis before linear resampling when the new spacing is more than this times the old."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Size and place of a volume: all of an image but its voxels."""
-
-    size: tuple[int, int, int]
-    """Voxels along i, j, k."""
-    spacing: tuple[float, float, float]
-    """Millimetres between voxel centres along i, j, k."""
-    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """World position of the centre of voxel (0, 0, 0), mm, LPS."""
-    direction: tuple[float, float, float, float, float, float, float, float, float] = (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0)
-    """Direction cosines, row by row; column a is the world direction of axis a."""
-
-    @classmethod
-    def of(cls, image: sitk.Image | sitk.ImageFileReader) -> Grid:
-        """The grid of a 3D image, or of a reader that has read a 3D header."""
-        return cls(
-            tuple(int(n) for n in image.GetSize()),  # type: ignore[arg-type]
-            tuple(float(x) for x in image.GetSpacing()),  # type: ignore[arg-type]
-            tuple(float(x) for x in image.GetOrigin()),  # type: ignore[arg-type]
-            tuple(float(x) for x in image.GetDirection()),  # type: ignore[arg-type]
-        )
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape (k, j, i) of an array on this grid."""
-        return self.size[::-1]
-
-    @property
-    def voxel_mm3(self) -> float:
-        """Volume of one voxel in cubic millimetres."""
-        return math.prod(self.spacing)
-
-    @property
-    def matrix(self) -> NDArray[np.float64]:
-        """(3, 3): world step in mm of one voxel along each axis, in the columns."""
-        return np.asarray(np.reshape(self.direction, (3, 3)) * np.asarray(self.spacing))
-
-    def point(self, index: Any) -> NDArray[np.float64]:
-        """World position (..., 3) of voxel indices (..., 3) in the order i, j, k, whole or fractional."""
-        return np.asarray(np.asarray(index, float) @ self.matrix.T + np.asarray(self.origin))
-
-    def corners(self) -> NDArray[np.float64]:
-        """(8, 3): world positions of the centres of the eight corner voxels, mm."""
-        return self.point(list(product(*((0, n - 1) for n in self.size))))
-
-    def to_json(self) -> dict[str, Any]:
-        """A readable JSON object; :meth:`from_json` is its inverse."""
-        return {name: list(value) for name, value in vars(self).items()}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Grid:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            ImageError: a key is missing or a value is of the wrong kind.
-        """
-        try:
-            size = tuple(int(n) for n in data["size"])
-            rest = [tuple(float(x) for x in data[name]) for name in ("spacing", "origin", "direction")]
-            if [len(size), *map(len, rest)] != [3, 3, 3, 9]:
-                msg = "wrong number of values"
-                raise ValueError(msg)
-            return cls(size, *rest)  # type: ignore[arg-type]
-        except (KeyError, TypeError, ValueError) as error:
-            msg = f"a grid cannot be read: {error!r}"
-            raise ImageError(msg) from error
-
-
-def check_same_grid(a: Grid, b: Grid, *, what: str, where: str) -> None:
-    """Make sure that two volumes have the same voxels at the same places (see :data:`GRID_TOLERANCE`).
-
-    Args:
-        a: the grid that is expected, usually of the image.
-        b: the grid that was found.
-        what: what ``b`` belongs to, in words, for the message: ``labels``.
-        where: which case or file, for the message.
-
-    Raises:
-        ImageError: the first of size, spacing, direction and position that differs, with both values.
-    """
-    if a.size != b.size:
-        _refuse_grid(what, where, "size", _words(a.size), _words(b.size))
-    distance = float(np.abs(a.corners() - b.corners()).max())
-    tolerance = GRID_TOLERANCE * min(a.spacing)
-    if distance <= tolerance:
-        return
-    for name, unit in (("spacing", " mm"), ("direction", ""), ("origin", " mm")):
-        ours, theirs = getattr(a, name), getattr(b, name)
-        if not np.allclose(ours, theirs, rtol=0, atol=1e-4 if name == "direction" else tolerance):
-            _refuse_grid(what, where, name, _words(ours) + unit, _words(theirs) + unit)
-    _refuse_grid(what, where, "corner", f"within {tolerance:.3g} mm", f"{distance:.3g} mm away")
 
 
 def to_ras(image: sitk.Image) -> sitk.Image:
@@ -172,8 +75,8 @@ def training_grid(grid: Grid, spacing: tuple[float, float, float]) -> Grid:
     origin = centre - axes @ ((size - 1) / 2 * np.asarray(spacing))
     return Grid(
         (int(size[0]), int(size[1]), int(size[2])),
-        (float(spacing[0]), float(spacing[1]), float(spacing[2])),
-        (float(origin[0]), float(origin[1]), float(origin[2])),
+        triple(spacing),
+        triple(origin),
         grid.direction,
     )
 
@@ -257,12 +160,3 @@ def _smoothed(image: sitk.Image, grid: Grid) -> sitk.Image:
     if not variance.any():
         return image
     return sitk.DiscreteGaussian(image, variance.tolist(), 128, 0.01, True)
-
-
-def _words(values: tuple[float, ...]) -> str:
-    return " x ".join(f"{v:.6g}" for v in values) if len(values) == 3 else " ".join(f"{v:.4g}" for v in values)
-
-
-def _refuse_grid(what: str, where: str, name: str, ours: str, theirs: str) -> NoReturn:
-    msg = f"{what} of {where} do not lie on the image: {name} {theirs}, expected {ours}"
-    raise ImageError(msg)
