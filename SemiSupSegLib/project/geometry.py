@@ -28,6 +28,7 @@ __all__ = [
     "check_same_grid",
     "image_from_kji",
     "image_from_xyz",
+    "ras_extent",
     "paste",
     "resample",
     "to_ras",
@@ -46,14 +47,25 @@ def to_ras(image: sitk.Image) -> sitk.Image:
     """
     import SimpleITK as sitk  # noqa: N813
 
-    cosines = np.reshape(image.GetDirection(), (3, 3))
-    # rows: world axis, columns: image axis; RAS is opposite to LPS in x and y
-    ras = cosines * np.asarray([[-1.0], [-1.0], [1.0]])
-    order = max(permutations(range(3)), key=lambda p: sum(abs(ras[row, column]) for row, column in enumerate(p)))
-    flips = [bool(ras[row, column] < 0) for row, column in enumerate(order)]
+    order, flips = _ras_order(image.GetDirection())
     if order != (0, 1, 2):
         image = sitk.PermuteAxes(image, order)
     return sitk.Flip(image, flips, False) if any(flips) else image
+
+
+def ras_extent(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Length and spacing in mm along X, Y and Z, (3,) each, that a volume will have after :func:`to_ras`."""
+    order, _ = _ras_order(grid.direction)
+    spacing = np.asarray(grid.spacing)[list(order)]
+    return np.asarray(grid.size)[list(order)] * spacing, spacing
+
+
+def _ras_order(direction: Any) -> tuple[tuple[int, ...], list[bool]]:
+    """Which image axis becomes X, Y and Z, and whether each is flipped: of all 48 orders the one nearest to RAS."""
+    # rows: world axis, columns: image axis; RAS is opposite to LPS in x and y
+    ras = np.reshape(direction, (3, 3)) * np.asarray([[-1.0], [-1.0], [1.0]])
+    order = max(permutations(range(3)), key=lambda p: sum(abs(ras[row, column]) for row, column in enumerate(p)))
+    return order, [bool(ras[row, column] < 0) for row, column in enumerate(order)]
 
 
 def training_grid(grid: Grid, spacing: tuple[float, float, float]) -> Grid:
