@@ -12,7 +12,19 @@ from typing import NoReturn
 
 from ..project.project import Project
 
-__all__ = ["UsageError", "Verb", "add_json", "add_project", "add_who", "index_range", "names", "open_project", "parser_of", "share"]
+__all__ = [
+    "UsageError",
+    "Verb",
+    "add_json",
+    "add_project",
+    "add_who",
+    "index_range",
+    "login_name",
+    "names",
+    "open_project",
+    "parser_of",
+    "share",
+]
 
 
 class UsageError(Exception):
@@ -58,7 +70,8 @@ def parser_of(verb: Verb) -> argparse.ArgumentParser:
 def add_project(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     """``PROJECT``, a folder; the current one when it may be left out."""
     if optional:
-        parser.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path(), help="project folder (default: the current one)")
+        words = "project folder (default: the current one)"
+        parser.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path(), help=words)
     else:
         parser.add_argument("project", metavar="PROJECT", type=Path, help="project folder")
 
@@ -70,7 +83,8 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_who(parser: argparse.ArgumentParser) -> None:
     """``--who``: whose decision the journal records."""
-    parser.add_argument("--who", metavar="NAME", default=login_name(), help="who decides, for the journal (default: %(default)s)")
+    words = "who decides, for the journal (default: %(default)s)"
+    parser.add_argument("--who", metavar="NAME", default=login_name(), help=words)
 
 
 def login_name() -> str:

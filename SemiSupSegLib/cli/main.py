@@ -1,7 +1,7 @@
 """``semisupseg VERB ...``: finds the verb, runs it, and turns what goes wrong into one sentence and an exit code.
 
-Exit codes: 0 done; 1 it could not be done (one sentence on standard error); 2 the command line is not right; 130 interrupted.
-A bug of ours keeps its traceback.
+Exit codes: 0 done; 1 it could not be done (one sentence on standard error); 2 the command line is not right; 130
+interrupted. A bug of ours keeps its traceback.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ VERB_MODULES: dict[str, str] = {
     "import": "projects",
     "add": "projects",
     "annotate": "projects",
-    "status": "projects",
+    "holdout": "projects",
+    "status": "status",
     "train": "training",
     "train-run": "training",
     "stop": "training",
@@ -41,8 +42,8 @@ VERB_MODULES: dict[str, str] = {
     "methods": "models",
     "demo": "demo",
 }
-"""File of each verb, in the order of work. Only the file of the verb that runs is imported, and no file imports torch outside of
-``run``: what needs no network answers at once."""
+"""File of each verb, in the order of work. Only the file of the verb that runs is imported, and no file imports torch
+outside of ``run``: what needs no network answers at once."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,7 +96,8 @@ def _dispatch(words: list[str]) -> int:
 def verb_named(name: str) -> Verb:
     """The verb of that name; its file is imported now."""
     module = importlib.import_module(f".{VERB_MODULES[name]}", __package__)
-    return next(verb for verb in module.VERBS if verb.name == name)
+    verbs: tuple[Verb, ...] = module.VERBS
+    return next(verb for verb in verbs if verb.name == name)
 
 
 def overview() -> str:
@@ -104,7 +106,8 @@ def overview() -> str:
     return "\n".join((
         "usage: semisupseg VERB ...   (semisupseg VERB --help: all about one verb, with examples)",
         "",
-        "Segment CT and MR volumes from partial annotations: train, look at what is proposed and how sure it is, accept, repeat.",
+        "Segment CT and MR volumes from partial annotations: train, see what is proposed and how sure it is,",
+        "accept some of it, train again.",
         "",
         table(rows),
     ))

@@ -15,11 +15,14 @@ __all__ = ["LEGEND", "SYMBOLS", "Progress", "bar", "confirm", "duration", "print
 
 SYMBOLS = {"unknown": "?", "partial": "✎", "complete": "✓", "absent": "∅", "proposed": "◆"}
 """State of a label in a case; every front end shows the same ones."""
-LEGEND = "? not annotated   ✎ partial   ✓ complete   ∅ absent   ◆ proposed\n? is ignored in training, never counted as background."
+LEGEND = (
+    "? not annotated   ✎ partial   ✓ complete   ∅ absent   ◆ proposed\n"
+    "? is ignored in training, never counted as background."
+)
 
 
 def use_a_full_alphabet() -> None:
-    """Let the standard streams print :data:`SYMBOLS`: under an ASCII locale each would become the `?` that means unknown."""
+    """Let the standard streams print :data:`SYMBOLS`: in an ASCII locale each would become the `?` of unknown."""
     for stream in (sys.stdout, sys.stderr):
         try:
             "".join(SYMBOLS.values()).encode(stream.encoding or "ascii")
@@ -40,12 +43,17 @@ def table(rows: Sequence[Sequence[object]], header: Sequence[str] = ()) -> str:
         return ""
     columns = range(max(map(len, lines)))
     width = [max(len(line[c]) for line in lines if c < len(line)) for c in columns]
-    numeric = [all(isinstance(row[c], int | float) or row[c] is None for row in rows if c < len(row)) and bool(rows) for c in columns]
+    numeric = [bool(rows) and all(_is_number(row[c]) for row in rows if c < len(row)) for c in columns]
     if header:
         lines.insert(1, ["-" * w for w in width])
-    return "\n".join(
-        "  ".join(text.rjust(width[c]) if numeric[c] else text.ljust(width[c]) for c, text in enumerate(line)).rstrip() for line in lines
-    )
+    aligned = [
+        [text.rjust(width[c]) if numeric[c] else text.ljust(width[c]) for c, text in enumerate(line)] for line in lines
+    ]
+    return "\n".join("  ".join(line).rstrip() for line in aligned)
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _cell(value: object) -> str:
