@@ -1,0 +1,159 @@
+"""Prediction: what the network says about one volume, on the volume's own grid.
+
+The statistics stay on the training grid, where they are small; each map is brought to the volume's own grid when it
+is asked for, one label at a time, so that K full-size arrays never exist together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..project.geometry import Grid, image_from_xyz, resample
+from ..project.labels import LabelSet
+from .boxes import bounding_box, grown
+from .volume import Statistics
+
+__all__ = ["Prediction", "Proposed"]
+
+THRESHOLD = 0.5
+"""A label is proposed where its probability is above this."""
+NEGLIGIBLE = 1 / 512
+"""Values below this become 0 in a file of 256 steps and are not brought to the volume's own grid."""
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """Labels on the volume's own grid."""
+
+    labels: NDArray[np.integer[Any]]
+    """(L, k, j, i) layers of ``label_set.places``, 0 where nothing is proposed."""
+    best: NDArray[np.float32]
+    """(L, k, j, i) probability of the proposed label; the threshold where there is none."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One volume."""
+
+    statistics: Statistics
+    training_grid: Grid
+    """Where the statistics lie; RAS+."""
+    grid: Grid
+    """The volume's own."""
+    label_set: LabelSet
+    """Channels of the statistics; the model's."""
+    passes: int
+    """Dropout passes; 0 for one deterministic pass."""
+
+    def probability(self, channel: int) -> NDArray[np.float32]:
+        """(k, j, i) mean probability of a label, [0, 1], interpolated linearly."""
+        return self._on_own_grid(self.statistics.probability[channel].astype(np.float32))
+
+    def uncertainty(self, channel: int) -> NDArray[np.float32]:
+        """(k, j, i) predictive entropy of a label, [0, 1].
+
+        The entropy is interpolated, not computed from interpolated probabilities: halfway between a sure 0 and a sure
+        1 lies a border, not a doubt.
+        """
+        return self._on_own_grid(self.statistics.uncertainty(channel))
+
+    def mutual_information(self, channel: int) -> NDArray[np.float32]:
+        """(k, j, i) epistemic part of it, [0, 1]; 0 everywhere after a deterministic pass."""
+        if self.statistics.entropy is None:
+            return np.zeros(self.grid.shape, np.float32)
+        return self._on_own_grid(self.statistics.mutual_information(channel))
+
+    @property
+    def labels(self) -> NDArray[np.integer[Any]]:
+        """(L, k, j, i) layers of the proposal."""
+        return self._proposed.labels
+
+    @cached_property
+    def _proposed(self) -> Proposed:
+        return self.propose()
+
+    def propose(self, on_probability: Callable[[int, NDArray[np.float32]], None] | None = None) -> Proposed:
+        """Labels from probabilities: label(x) = argmax_k p_k(x) where p_k(x) > 0.5, else background (METHODS 5.1).
+
+        Labels that may overlap are in different layers and do not compete; two that exclude each other in different
+        layers are settled by their probabilities.
+
+        Args:
+            on_probability: told each channel with its map (k, j, i), which is not kept.
+        """
+        places = self.label_set.places
+        kind = np.uint8 if max((p.value for p in places), default=0) < 256 else np.uint16
+        shape = (self.label_set.n_layers, *self.grid.shape)
+        labels, best = np.zeros(shape, kind), np.full(shape, THRESHOLD, np.float32)
+        for channel, place in enumerate(places):
+            probability = self.probability(channel)
+            better = probability > best[place.layer]
+            labels[place.layer][better] = place.value
+            np.copyto(best[place.layer], probability, where=better)
+            if on_probability is not None:
+                on_probability(channel, probability)
+        self._settle(labels, best)
+        return Proposed(labels, best)
+
+    def _settle(self, labels: NDArray[np.integer[Any]], best: NDArray[np.float32]) -> None:
+        """Where two labels that exclude each other hold at once (in different layers), the less probable one yields."""
+        places = self.label_set.places
+        for a, b in self.label_set.exclusive_pairs():
+            one, two = places[a], places[b]
+            if one.layer == two.layer:
+                continue
+            both = (labels[one.layer] == one.value) & (labels[two.layer] == two.value)
+            if not both.any():
+                continue
+            first = best[one.layer] >= best[two.layer]
+            for place, yields in ((one, both & ~first), (two, both & first)):
+                labels[place.layer][yields] = 0
+                best[place.layer][yields] = THRESHOLD
+
+    def _on_own_grid(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(X, Y, Z) on the training grid to (k, j, i) on the volume's own; only the part that is not zero is
+        interpolated.
+        """
+        result = np.zeros(self.grid.shape, np.float32)
+        box = bounding_box(values >= NEGLIGIBLE)
+        if box is None:
+            return result
+        box = grown(box, 1, values.shape)
+        source = _part(self.training_grid, box)
+        target = _covering(self.grid, source)
+        if target is not None:
+            image = resample(
+                image_from_xyz(values[box], source), _part(self.grid, target), linear=True, antialias=False
+            )
+            import SimpleITK as sitk  # noqa: N813
+
+            result[target[::-1]] = sitk.GetArrayViewFromImage(image)
+        return np.clip(result, 0, 1, out=result)
+
+
+def _part(grid: Grid, box: tuple[slice, ...]) -> Grid:
+    """The grid of a box (i, j, k) of a grid."""
+    x, y, z = grid.point([s.start for s in box]).tolist()
+    i, j, k = (s.stop - s.start for s in box)
+    return Grid((i, j, k), grid.spacing, (x, y, z), grid.direction)
+
+
+def _covering(grid: Grid, part: Grid) -> tuple[slice, ...] | None:
+    """The box (i, j, k) of ``grid`` whose voxel centres lie in ``part``, outer faces included; None when there is
+    none.
+    """
+    faces = [
+        [-0.5 if corner == 0 else n - 0.5 for corner, n in zip(c, part.size, strict=True)] for c in np.ndindex(2, 2, 2)
+    ]
+    index = (part.point(faces) - np.asarray(grid.origin)) @ np.linalg.inv(grid.matrix).T
+    low = np.maximum(np.floor(index.min(axis=0)), 0).astype(int)
+    high = np.minimum(np.ceil(index.max(axis=0)) + 1, grid.size).astype(int)
+    if (high <= low).any():
+        return None
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))

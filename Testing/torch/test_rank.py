@@ -1,0 +1,107 @@
+"""The numbers by which proposals are ranked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from SemiSupSegLib.engine.rank import boundary_band, numbers
+from SemiSupSegLib.project.geometry import Grid
+
+pytestmark = pytest.mark.unit
+ISOTROPIC = Grid((12, 12, 12), (1.0, 1.0, 1.0))
+
+
+def a_block(*, size: int = 12) -> np.ndarray:
+    mask = np.zeros((size, size, size), bool)
+    mask[4:8, 4:8, 4:8] = True
+    return mask
+
+
+def constant(value: float) -> np.ndarray:
+    return np.full((12, 12, 12), value, np.float32)
+
+
+def test_volume_and_confidence_of_a_block():
+    grid = Grid((12, 12, 12), (2.0, 2.0, 5.0))
+    probability = np.where(a_block(), 0.8, 0.1).astype(np.float32)
+    found = numbers(a_block(), probability, constant(0.3), constant(0.1), grid)
+    assert found.voxels == 64
+    assert found.volume_ml == pytest.approx(64 * 20 / 1000)
+    assert found.confidence == pytest.approx(0.8)
+    assert found.uncertainty_boundary == pytest.approx(0.3)
+    assert found.mutual_information_boundary == pytest.approx(0.1)
+    assert not found.empty
+
+
+def test_the_band_reaches_three_millimetres_to_both_sides():
+    band = boundary_band(np.pad(np.ones((14, 14, 14), bool), 6), Grid((26, 26, 26), (1.0, 1.0, 1.0)))
+    line = band[13, 13]
+    assert line.tolist() == [False] * 3 + [True] * 7 + [False] * 6 + [True] * 7 + [False] * 3
+
+
+def test_the_band_holds_both_sides_of_the_border_in_thick_slices():
+    line = boundary_band(a_block(), Grid((12, 12, 12), (1.0, 1.0, 8.0)))[:, 6, 6]
+    assert line.tolist() == [False] * 3 + [True] * 6 + [False] * 3
+
+
+def test_uncertainty_far_from_the_border_does_not_count():
+    uncertainty = constant(0)
+    uncertainty[0, 0, 0] = 1.0
+    assert numbers(a_block(), constant(1), uncertainty, constant(0), ISOTROPIC).uncertainty_boundary == 0
+
+
+def test_the_worst_slice_is_where_the_border_is_most_uncertain():
+    uncertainty = constant(0.1)
+    uncertainty[6] = 0.9
+    found = numbers(a_block(), constant(1), uncertainty, constant(0), ISOTROPIC)
+    assert found.worst_slice == 6
+    assert len(found.slices) == 12
+    assert found.slices[6] == pytest.approx(0.9)
+    assert found.slices[5] == pytest.approx(0.1)
+
+
+def test_the_tip_of_an_organ_is_not_the_worst_slice():
+    mask = a_block()
+    mask[9:11, 5, 5] = True  # one voxel a slice
+    uncertainty = constant(0.2)
+    uncertainty[11] = 1.0
+    uncertainty[5] = 0.5
+    grid = Grid((12, 12, 12), (3.0, 3.0, 3.0))
+    assert numbers(mask, constant(1), uncertainty, constant(0), grid).worst_slice == 5
+
+
+def test_parts_are_pieces_that_are_large_enough():
+    mask = a_block()
+    mask[0, 0, 0] = mask[11, 11, 11] = True
+    found = numbers(mask, constant(1), constant(0), constant(0), ISOTROPIC)
+    assert found.parts == 3  # 1 of 66 voxels is more than 1 %
+    assert found.largest_part == pytest.approx(64 / 66)
+    mask[1, 1, 1] = True  # touches the first corner: still the same piece
+    assert numbers(mask, constant(1), constant(0), constant(0), ISOTROPIC).parts == 3
+    large = np.zeros((12, 12, 12), bool)
+    large[:8] = True
+    large[11, 11, 11] = True
+    assert numbers(large, constant(1), constant(0), constant(0), ISOTROPIC).parts == 1
+
+
+def test_an_empty_proposal_is_measured_where_it_came_nearest():
+    uncertainty = constant(0)
+    uncertainty[3, 4, 5], uncertainty[2, 4, 5], uncertainty[9, 9, 9] = 0.8, 0.6, 0.1
+    found = numbers(np.zeros((12, 12, 12), bool), constant(0.2), uncertainty, constant(0), ISOTROPIC)
+    assert found.empty
+    assert (found.voxels, found.volume_ml, found.confidence, found.parts, found.largest_part) == (0, 0, 0, 0, 0)
+    assert found.uncertainty_boundary == pytest.approx(0.7)
+    assert found.worst_slice == 3
+
+
+def test_an_empty_proposal_without_any_doubt_has_none():
+    found = numbers(np.zeros((12, 12, 12), bool), constant(0), constant(0), constant(0), ISOTROPIC)
+    assert (found.uncertainty_boundary, found.worst_slice) == (0, 0)
+
+
+def test_the_numbers_are_plain_json():
+    import json
+
+    data = numbers(a_block(), constant(1), constant(0.5), constant(0), ISOTROPIC).to_json()
+    assert json.loads(json.dumps(data))["slices"][6] == 0.5
