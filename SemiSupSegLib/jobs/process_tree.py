@@ -22,6 +22,8 @@ CLOCK_TOLERANCE = 0.05 if os.name == "nt" else 5.0
 """Seconds by which the creation time of one process may seem to move. On POSIX it is counted from the boot time, which
 moves when the clock is set; Windows stores it, and uses process numbers again at once."""
 
+LOOK_SECONDS = 0.03
+
 
 @dataclass(frozen=True)
 class ProcessIdentity:
@@ -109,7 +111,9 @@ class ProcessIdentity:
             for member in members:
                 with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                     member.terminate() if attempt == 0 else member.kill()
-            psutil.wait_procs(members, timeout=grace)
+            deadline = time.monotonic() + grace
+            while process_tree(self) and time.monotonic() < deadline:
+                time.sleep(LOOK_SECONDS)
         return not process_tree(self)
 
 
