@@ -1,0 +1,114 @@
+"""Signed distance maps: how far each voxel is from a label's surface, negative inside.
+
+Two scales. :func:`distance_maps` is ours: millimetres on the whole volume, made once a case, so that a voxel has the
+same target in every crop. :func:`crop_distance` is the paper's: per crop, in voxels, inside and outside scaled apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..project.annotation import label_mask
+from ..project.geometry import Grid, array_xyz, image_from_xyz
+from .cache import Cache, Made, StoredArray
+from .prepared import PreparedCase
+
+__all__ = ["crop_distance", "distance_maps", "inner_boundary", "signed_distance"]
+
+VERSION = 1
+
+
+def distance_maps(case: PreparedCase, tau: float, cache: Cache | None = None) -> StoredArray | NDArray[np.float16]:
+    """Signed distance of every label of a case, (K, X, Y, Z) float16 in [-1, 1]; see :func:`signed_distance`.
+
+    Args:
+        case: a label that is not annotated there has +1 everywhere, which means nothing: weigh it with 0.
+        tau: millimetres at which the distance is clipped, above 0.
+        cache: keeps the result on disk; without it, or for a case in memory, it is computed at each call.
+    """
+
+    def make() -> Made:
+        labels = np.asarray(case.labels)
+        masks = (label_mask(labels, case.label_set, k) for k in range(len(case.label_set)))
+        maps = np.empty((len(case.label_set), *case.shape), np.float16)
+        for k, mask in enumerate(masks):
+            maps[k] = signed_distance(mask, case.grid.spacing, tau)
+        return {"distance": maps}, {}
+
+    if cache is None or not case.key:
+        return make()[0]["distance"]
+    stored = cache.entry("distance", {"version": VERSION, "labels": case.key, "tau": tau}, make).array("distance")
+    assert stored is not None
+    return stored
+
+
+def signed_distance(mask: NDArray[np.bool_], spacing: tuple[float, float, float], tau: float) -> NDArray[np.float32]:
+    """Distance in mm to the nearest voxel of the mask's border, negative inside, clipped at tau and divided by it.
+
+    Border voxels are those of the mask with a face neighbour outside it: they are 0.
+
+    Args:
+        mask: (X, Y, Z).
+        spacing: millimetres along X, Y, Z.
+        tau: millimetres, above 0.
+
+    Returns:
+        (X, Y, Z) in [-1, 1]; +1 everywhere for an empty mask, -1 everywhere for a full one.
+    """
+    if not mask.any():
+        return np.ones(mask.shape, np.float32)
+    if mask.all():
+        return np.full(mask.shape, -1, np.float32)
+    return np.asarray(np.clip(_maurer(mask, spacing) / tau, -1, 1), np.float32)
+
+
+def crop_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The distance target of one crop as SASSNet published it (Li, Zhang, He, MICCAI 2020; the authors' code).
+
+    Z = d_out / max(d_out) - d_in / max(d_in), d_out and d_in the Euclidean distances in voxels from the mask and from
+    its complement; 0 on the mask's inner boundary. The target of a voxel depends on the crop.
+
+    Args:
+        mask: (X, Y, Z).
+
+    Returns:
+        (X, Y, Z) in [-1, 1]; 0 everywhere for an empty mask, as published. For a full mask, where the published code
+        divides 0 by 0, it is -1 everywhere.
+    """
+    if not mask.any():
+        return np.zeros(mask.shape, np.float32)
+    if mask.all():
+        return np.full(mask.shape, -1, np.float32)
+    voxels = (1.0, 1.0, 1.0)
+    outside = np.maximum(_maurer(mask, voxels), 0)
+    inside = np.maximum(_maurer(~mask, voxels), 0)  # to the nearest voxel of the complement, not to the mask's border
+    scaled = outside / outside.max() - inside / inside.max()
+    scaled[inner_boundary(mask)] = 0
+    return np.asarray(scaled, np.float32)
+
+
+def inner_boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Voxels of the mask with a face neighbour that is not in it; the volume's edge is no neighbour.
+
+    What ``skimage.segmentation.find_boundaries(mask, mode="inner")`` gives.
+    """
+    core = mask.copy()
+    for axis in range(mask.ndim):
+        ahead = [slice(None)] * mask.ndim
+        behind = list(ahead)
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        core[tuple(ahead)] &= mask[tuple(behind)]
+        core[tuple(behind)] &= mask[tuple(ahead)]
+    return mask & ~core
+
+
+def _maurer(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Signed distance (X, Y, Z) float32 of a mask that is neither empty nor full."""
+    import SimpleITK as sitk  # noqa: N813  everybody's name for it
+
+    image = image_from_xyz(mask, Grid(mask.shape, spacing))
+    distance = sitk.SignedMaurerDistanceMap(  # type: ignore[no-untyped-call]
+        image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True
+    )
+    return array_xyz(distance)

@@ -1,0 +1,91 @@
+"""Which case, and which part of it, for patch number i: drawn from (seed, i) alone.
+
+So a run is the same whatever the number of loader processes and training processes, and after a resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..config import DataConfig
+from .prepared import Foreground, PreparedCase
+
+__all__ = ["Placement", "Sampler", "generator"]
+
+JITTER = 0.25
+"""Largest distance of the drawn voxel from the patch's centre along each axis, as a share of the patch."""
+
+
+def generator(seed: int, index: int, purpose: int) -> np.random.Generator:
+    """Random numbers for one patch and one purpose, independent of all others."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, index, purpose))))
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A patch of a case."""
+
+    case: int
+    """Number of the case in the sampler's list."""
+    start: tuple[int, int, int]
+    """First voxel X, Y, Z; negative where the patch is larger than the volume."""
+    label: int | None
+    """The label whose voxel was drawn; None for a place drawn without one."""
+
+
+class Sampler:
+    """Two streams: slots of the batch that see annotated cases, and, last, those that see cases without any annotation.
+
+    Args:
+        cases: all training cases.
+        config: ``patch_size``, ``foreground``, ``unlabelled``.
+        batch_size: patches per step over all processes.
+        seed: of the run.
+
+    Raises:
+        ValueError: no case has a known positive voxel.
+    """
+
+    def __init__(self, cases: Sequence[PreparedCase], config: DataConfig, *, batch_size: int, seed: int) -> None:
+        self.cases, self.config, self.batch_size, self.seed = cases, config, batch_size, seed
+        self.positives: dict[int, list[tuple[int, Foreground]]] = {}
+        """Per label that has any: the cases with positive voxels of it."""
+        for i, case in enumerate(cases):
+            for label in range(len(case.label_set)):
+                if (found := case.positives(label)) is not None:
+                    self.positives.setdefault(label, []).append((i, found))
+        if not self.positives:
+            msg = f"none of the {len(cases)} training cases has a known voxel of any label"
+            raise ValueError(msg)
+        with_positives = sorted({i for found in self.positives.values() for i, _ in found})
+        self.annotated = [i for i, case in enumerate(cases) if case.annotated.any()] or with_positives
+        self.unannotated = [i for i, case in enumerate(cases) if not case.annotated.any()]
+        self.unlabelled_slots = round(config.unlabelled * batch_size) if self.unannotated else 0
+
+    def draw(self, index: int) -> Placement:
+        """The place of patch ``index`` = iteration x batch size + slot."""
+        random = generator(self.seed, index, 0)
+        if index % self.batch_size >= self.batch_size - self.unlabelled_slots:
+            return self._anywhere(self.unannotated, random)
+        if random.random() >= self.config.foreground:
+            return self._anywhere(self.annotated, random)
+        label = sorted(self.positives)[int(random.integers(len(self.positives)))]
+        case, foreground = self.positives[label][int(random.integers(len(self.positives[label])))]
+        voxel = foreground.voxel(label, int(random.integers(foreground.counts[label])))
+        reach = (JITTER * np.asarray(self.config.patch_size)).astype(int)
+        start = voxel - np.asarray(self.config.patch_size) // 2 + random.integers(-reach, reach + 1)
+        return Placement(case, self._within(start, case), label)
+
+    def _anywhere(self, among: Sequence[int], random: np.random.Generator) -> Placement:
+        case = among[int(random.integers(len(among)))]
+        room = np.maximum(np.asarray(self.cases[case].shape) - self.config.patch_size, 0)
+        return Placement(case, self._within(random.integers(0, room + 1), case), None)
+
+    def _within(self, start: np.ndarray, case: int) -> tuple[int, int, int]:
+        """The nearest start at which the patch lies in the volume; in its middle along axes that are too short."""
+        room = np.asarray(self.cases[case].shape) - self.config.patch_size
+        x, y, z = np.where(room >= 0, np.clip(start, 0, np.maximum(room, 0)), room // 2)
+        return int(x), int(y), int(z)

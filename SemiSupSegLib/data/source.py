@@ -1,0 +1,48 @@
+"""PatchSource: patch number i of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch.utils.data import Dataset
+
+from ..config import DataConfig
+from ..project.labels import LabelSet
+from .appearance import draw_appearance
+from .augment import draw_deformation
+from .patch import Patch, cut
+from .prepared import PreparedCase
+from .sampler import Sampler, generator
+
+__all__ = ["PatchSource"]
+
+
+class PatchSource(Dataset[Patch]):
+    """Patches by number, iteration x batch size + slot: drawn from (seed, number) and nothing else.
+
+    Args:
+        cases: all training cases; those without any annotation too.
+        label_set: the project's labels.
+        config: patch size, streams and augmentation.
+        seed: of the run.
+        batch_size: patches per step over all processes.
+
+    Raises:
+        ValueError: no case has a known positive voxel.
+    """
+
+    def __init__(
+        self, cases: Sequence[PreparedCase], label_set: LabelSet, config: DataConfig, *, seed: int, batch_size: int
+    ) -> None:
+        self.cases, self.label_set, self.config = list(cases), label_set, config
+        self.seed, self.batch_size = seed, batch_size
+        self.sampler = Sampler(self.cases, config, batch_size=batch_size, seed=seed)
+
+    def __getitem__(self, index: int) -> Patch:
+        place = self.sampler.draw(index)
+        case = self.cases[place.case]
+        deformation = draw_deformation(generator(self.seed, index, 1), self.config)
+        patch = cut(case, place.start, self.config.patch_size, deformation)
+        appearance = draw_appearance(generator(self.seed, index, 2), self.config)
+        return replace(patch, image=appearance.apply(patch.image, padding=case.padding))
