@@ -86,9 +86,11 @@ def _dispatch(words: list[str]) -> int:
         return 2
     parser = parser_of(verb := verb_named(name))
     try:
-        return verb.run(parser.parse_intermixed_args(rest))
-    except UsageError as error:
-        parser.error(str(error))
+        args = parser.parse_intermixed_args(rest)
+        try:
+            return verb.run(args)
+        except UsageError as error:
+            parser.error(str(error))
     except SystemExit as end:  # argparse: 0 after --help, 2 after a mistake, which it has explained
         return int(end.code or 0)
 
@@ -102,7 +104,7 @@ def verb_named(name: str) -> Verb:
 
 def overview() -> str:
     """What ``semisupseg --help`` prints: every verb with its summary."""
-    rows = [(name, verb_named(name).summary) for name in VERB_MODULES]
+    rows = [(f"  {name}", verb_named(name).summary) for name in VERB_MODULES]
     return "\n".join((
         "usage: semisupseg VERB ...   (semisupseg VERB --help: all about one verb, with examples)",
         "",

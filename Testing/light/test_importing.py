@@ -84,7 +84,7 @@ def states(project: Project, case_id: str) -> dict[str, str]:
     return {name: str(project.case(case_id).annotation(name).state) for name in project.label_set.names}
 
 
-# --- what belongs together -------------------------------------------------------------------------------------------
+# --- what belongs together ---
 
 
 @pytest.mark.parametrize(
@@ -141,11 +141,11 @@ def test_a_folder_without_images_is_refused_in_one_sentence(tmp_path):
 
 
 def test_a_missing_labels_folder_is_refused_when_it_was_asked_for(a_folder):
-    with pytest.raises(ProjectError, match="no folder 'scribbles' .* images, labels"):
+    with pytest.raises(ProjectError, match=r"no folder 'scribbles' .* images, labels"):
         find_pairs(a_folder, labels_folder="scribbles")
 
 
-# --- dataset.json ------------------------------------------------------------------------------------------------------
+# --- dataset.json ---
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_g15_gaps_and_large_values_become_names_and_keep_their_voxels(a_folder):
         np.testing.assert_array_equal(label_mask(layers, project.label_set, channel), labels == value)
 
 
-# --- files with names ----------------------------------------------------------------------------------------------------
+# --- files with names ---
 
 
 def write_segments(path: Path, masks: dict[str, np.ndarray], overlaps=(), grid: Grid = GRID) -> Path:
@@ -285,7 +285,7 @@ def test_names_that_differ_in_case_or_underscores_are_the_label_of_the_project(t
     assert plan.cases[0].said["left kidney"].state is State.COMPLETE
 
 
-# --- one bad case must not stop the others -------------------------------------------------------------------------------
+# --- one bad case must not stop the others ---
 
 
 def damaged_image(folder: Path) -> None:
@@ -380,7 +380,7 @@ def test_g24_nothing_of_a_files_metadata_reaches_the_project(a_folder):
             assert b"Mustermann" not in gzip.decompress(content)
 
 
-# --- modality -----------------------------------------------------------------------------------------------------------
+# --- modality ---
 
 
 @pytest.mark.parametrize(("lowest", "expected"), [(-1000, "CT"), (0, "unknown")])
@@ -391,7 +391,7 @@ def test_a_volume_that_does_not_say_is_ct_when_it_has_air_in_it(tmp_path, lowest
     assert planned(tmp_path / "scans").cases[0].modality == expected
 
 
-# --- strokes --------------------------------------------------------------------------------------------------------------
+# --- strokes ---
 
 
 def scribbles() -> np.ndarray:
@@ -432,7 +432,7 @@ def test_a_named_value_cannot_mean_not_annotated(a_folder):
         planned(a_folder, not_annotated=2)
 
 
-# --- annotations left out on purpose --------------------------------------------------------------------------------------
+# --- annotations left out on purpose ---
 
 
 def kept(plan: ImportPlan) -> dict[str, tuple[str, ...]]:
@@ -487,11 +487,13 @@ def test_the_hold_out_of_a_project_that_has_cases_stays_as_it_is(many_cases, a_f
     assert [case.id for case in project.holdout_cases()] == held
 
 
-# --- real volumes --------------------------------------------------------------------------------------------------------
+# --- real volumes ---
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "labels_folder", "cases"), [("abdomen_mr", "labels", 12), ("cardiac_mr", "scribbles", 20)])
+@pytest.mark.parametrize(
+    ("name", "labels_folder", "cases"), [("abdomen_mr", "labels", 12), ("cardiac_mr", "scribbles", 20)]
+)
 def test_real_folders_can_be_planned_as_they_are(real_data, name, labels_folder, cases):
     plan = planned(real_data / name, labels_folder=labels_folder)
     assert len(plan.importable) == cases
