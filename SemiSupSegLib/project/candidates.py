@@ -14,7 +14,6 @@ import numpy as np
 from ..errors import ProjectError
 from .annotation import State
 from .cases import Case
-from .labelmaps import load_labels
 from .labels import LabelSet
 from .paths import inside
 from .predictions import StoredPrediction, read_prediction
@@ -155,6 +154,8 @@ def _complete_volumes(project: Project, name: str) -> list[float]:
 @lru_cache(maxsize=16_384)
 def _volumes(labels_file: Path, label_set: LabelSet) -> dict[str, float]:
     """Volumes in ml of the labels in a file. Label files are never overwritten, so a path stands for its content."""
+    from .labelmaps import load_labels
+
     layers, grid = load_labels(labels_file, label_set)
     counts = [np.bincount(layer.ravel(), minlength=len(label_set) + 1) for layer in layers]
     places = zip(label_set.names, label_set.places, strict=True)

@@ -192,7 +192,8 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 
     from .images import read_volume
 
-    return np.asarray(sitk.GetArrayViewFromImage(read_volume(path)) != 0)
+    image = read_volume(path)  # a view does not keep its image alive
+    return np.asarray(sitk.GetArrayViewFromImage(image) != 0)
 
 
 def write_mask(mask: NDArray[np.bool_], grid: Grid, path: Path) -> None:

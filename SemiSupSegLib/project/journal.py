@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,6 +135,8 @@ class Journal:
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
+            with suppress(OSError):  # what cannot be cut off now is settled by the next change
+                os.truncate(self.path, end)
             msg = f"{self.path.name} could not be written ({error.strerror}); nothing was changed"
             raise WriteError(error.errno or 0, msg) from error
         return JournalEntry.from_json(data)

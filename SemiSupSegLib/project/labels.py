@@ -113,7 +113,8 @@ class LabelSet:
     def has_left_right_pair(self) -> bool:
         """Whether two names differ only in left/right, so that mirroring an image would swap their meaning."""
         words = {tuple(re.findall(r"[^\W_]+", name.casefold())) for name in self.names}
-        mirrored = {tuple(_RIGHT.get(word, word) for word in name) for name in words if not _RIGHT.keys().isdisjoint(name)}
+        sided = [name for name in words if not _RIGHT.keys().isdisjoint(name)]
+        mirrored = {tuple(_RIGHT.get(word, word) for word in name) for name in sided}
         return not words.isdisjoint(mirrored)
 
     def with_labels(self, new: Iterable[Label]) -> LabelSet:

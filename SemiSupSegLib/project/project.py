@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -122,6 +121,8 @@ class Project:
         """
         if case_id in self.cases:
             return self.cases[case_id]
+        import difflib  # here, as opening a project must be quick
+
         near = difflib.get_close_matches(case_id, self.cases, n=3) or list(self.cases)[:3]
         hint = f"did you mean {' or '.join(near)}?" if near else "it has no cases yet"
         msg = f"no case {case_id!r} in project {self.name}: {hint}"

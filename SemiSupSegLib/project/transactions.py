@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,14 +110,14 @@ def add(
     from .images import write_volume
 
     with project.lock():
-        if case_id in project.cases or (project.cases_folder / case_id / CASE_FILE).exists():
-            msg = f"there is a case {case_id!r} already: choose another id"
-            raise ProjectError(msg)
-        safe = safe_id(case_id, project.cases)
-        if safe != case_id:
-            msg = f"{case_id!r} cannot be the id of a case: use {safe!r}"
+        free = safe_id(case_id, project.cases.keys() - {case_id})
+        if free != case_id:
+            msg = f"{case_id!r} cannot be the id of a case: use {free!r}"
             raise ProjectError(msg)
         folder = project.cases_folder / case_id
+        if (folder / CASE_FILE).exists():
+            msg = f"there is a case {case_id!r} already: choose another id"
+            raise ProjectError(msg)
         folder.mkdir(parents=True, exist_ok=True)
         write_volume(image, folder / "image.nii.gz")
         case = Case(case_id, folder, 0, "image.nii.gz", None, None, modality, split)
@@ -162,8 +163,7 @@ def undo(project: Project, *, who: str) -> JournalEntry:
             generation=(change.generation[1], change.generation[0]),
             content=(change.content[1], change.content[0]),
         )
-        write_bytes(folder / CASE_FILE, earlier)
-        project.keep(Case.from_bytes(earlier, folder))
+        _replace(project, folder, earlier)
         return entry
 
 
@@ -240,9 +240,17 @@ def _put(
         who=who, action=action, case=case.id, label=label, detail=detail, generation=(old, case.generation),
         content=(None if before is None else content_hash(before), content_hash(after)),
     )  # fmt: skip
-    write_bytes(case.folder / CASE_FILE, after)
-    project.keep(Case.from_bytes(after, case.folder))
+    _replace(project, case.folder, after)
     return project.cases[case.id]
+
+
+def _replace(project: Project, folder: Path, content: bytes) -> None:
+    """Step 5. The project shows what is on the disk even when the last sync fails after the replacement."""
+    try:
+        write_bytes(folder / CASE_FILE, content)
+    finally:
+        if (folder / CASE_FILE).exists():
+            project.keep(Case.from_bytes((folder / CASE_FILE).read_bytes(), folder))
 
 
 def _merged(old: Mapping[str, dict[str, Any]], new: Mapping[str, dict[str, Any] | None]) -> dict[str, dict[str, Any]]:
