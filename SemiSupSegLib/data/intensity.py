@@ -25,9 +25,10 @@ MOST_SAMPLES = 1_000_000
 def normalise(volume: NDArray[Any], config: DataConfig) -> NDArray[np.float32]:
     """Normalised intensities within [-:data:`LIMIT`, :data:`LIMIT`].
 
-    ``zscore``: clipped at the volume's 0.5th and 99.5th percentiles, minus the mean and divided by the standard
-    deviation of the body (see :func:`body`). ``ct``: clipped at the window, minus its mean, divided by its deviation,
-    so that a Hounsfield unit means the same in every case.
+    ``zscore``: clipped at the volume's 0.5th and the body's 99.5th percentile, minus the mean and divided by the
+    standard deviation of the body (see :func:`body`), so that it does not matter how much air is in the picture.
+    ``ct``: clipped at the window, minus its mean, divided by its deviation, so that a Hounsfield unit means the same
+    in every case.
 
     Args:
         volume: (*S), any real kind, any range. A value that is no number counts as the lowest.
@@ -49,17 +50,18 @@ def normalise(volume: NDArray[Any], config: DataConfig) -> NDArray[np.float32]:
         low, high, mean, deviation = config.ct_window
         values = np.clip(values, low, high)
     else:
-        low, high = clipping_range(values)
+        inside = body(values)
+        low, high = clipping_range(values)[0], clipping_range(values[inside])[1]
         values = np.clip(values, low, high)
-        inside = values[body(values, low, high)]
-        mean, deviation = float(inside.mean()), float(inside.std())
+        mean, deviation = float(values[inside].mean()), float(values[inside].std())
     if not deviation > 1e-12 * max(abs(low), abs(high)):  # constant but for rounding
         return np.zeros(values.shape, np.float32)
     return np.clip((values - mean) / deviation, -LIMIT, LIMIT).astype(np.float32)
 
 
-def body(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.bool_]:
+def body(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Voxels that are not the dark surroundings, (*S) bool; every voxel when there are hardly any others."""
+    low, high = clipping_range(values)
     inside = values > low + BODY_SHARE * (high - low)
     return inside if inside.sum() >= FEWEST_BODY_VOXELS else np.ones(values.shape, bool)
 

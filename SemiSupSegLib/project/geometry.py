@@ -130,7 +130,8 @@ def array_xyz(image: sitk.Image) -> NDArray[Any]:
     """Voxels of an image as a contiguous copy (X, Y, Z)."""
     import SimpleITK as sitk  # noqa: N813
 
-    return np.ascontiguousarray(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0))
+    # Always a copy: the transpose of a line of voxels is contiguous already, and a view would outlive the image.
+    return np.array(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0), order="C")
 
 
 def image_from_xyz(array: NDArray[Any], grid: Grid) -> sitk.Image:
