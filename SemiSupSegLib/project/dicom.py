@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -77,8 +78,8 @@ def _only_series(folder: Path) -> tuple[list[str], str | None]:
     import SimpleITK as sitk  # noqa: N813
 
     reader = sitk.ImageSeriesReader
-    ids = _quietly(lambda: reader.GetGDCMSeriesIDs(str(folder)), folder)
-    series = [_quietly(lambda uid=uid: reader.GetGDCMSeriesFileNames(str(folder), uid), folder) for uid in ids]
+    ids = _quietly(partial(reader.GetGDCMSeriesIDs, str(folder)), folder)
+    series = [_quietly(partial(reader.GetGDCMSeriesFileNames, str(folder), uid), folder) for uid in ids]
     if not series:
         _refuse(folder, "it has no DICOM series; expected the files of one CT or MR series")
     modalities = [_modality(files[0], folder) for files in series]

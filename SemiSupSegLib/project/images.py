@@ -121,7 +121,7 @@ def file_reader(path: Path) -> sitk.ImageFileReader:
 
 
 def read_file(path: Path, reader: sitk.ImageFileReader) -> sitk.Image:
-    """All that a file holds, of any dimension and kind of voxel, checked to be whole.
+    """All that a file holds, of any dimension and kind of voxel, NaN included, checked to be whole.
 
     Raises:
         ImageError: the file is damaged.
@@ -132,8 +132,14 @@ def read_file(path: Path, reader: sitk.ImageFileReader) -> sitk.Image:
         image: sitk.Image = reader.Execute()
     except RuntimeError as error:
         raise _unreadable(path.name) from error
-    check_voxels(path, sitk.GetArrayViewFromImage(image))
-    return image
+    holes = check_voxels(path, sitk.GetArrayViewFromImage(image))
+    if holes is None:
+        return image
+    voxels = sitk.GetArrayFromImage(image)
+    voxels[holes.reshape(voxels.shape)] = np.nan
+    full = sitk.GetImageFromArray(voxels, isVector=False)
+    full.CopyInformation(image)
+    return full
 
 
 def write_volume(image: sitk.Image, path: Path) -> None:

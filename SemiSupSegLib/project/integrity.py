@@ -1,8 +1,12 @@
-"""Whether an image file is whole. ITK reads truncated NIfTI and damaged MetaImage files without a word; we do not."""
+"""Whether an image file is whole, and was read as it is.
+
+ITK reads truncated NIfTI and damaged MetaImage files without a word, and makes 0 of NaN in NIfTI files; we do not.
+"""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -36,31 +40,34 @@ def check_before_reading(path: Path) -> None:
         _check_meta_image(path)
 
 
-def check_voxels(path: Path, voxels: NDArray[Any]) -> None:
-    """Make sure that what ITK read from a gzip-compressed NIfTI or NRRD file is what was once written.
+def check_voxels(path: Path, voxels: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Make sure that what ITK read from a file is what was once written.
 
-    The checksum stored in the file is compared with that of the voxels in memory, which takes hardly any time; only
-    where they differ (ITK scaled the values or swapped bytes, or the file is damaged) is the file decompressed again.
+    The checksum stored in a gzip-compressed NIfTI or NRRD file is compared with that of the voxels in memory, which
+    takes hardly any time; only where they differ (ITK scaled the values, swapped bytes or lost a NaN, or the file is
+    damaged) is the file decompressed again.
 
     Args:
         path: the file.
         voxels: the voxels as read.
 
+    Returns:
+        Where a NIfTI file holds NaN or infinity, which ITK reads as 0, in the order of ``voxels.ravel()``; None for
+        nowhere.
+
     Raises:
         ImageError: the file is cut off, or its compressed part is damaged.
     """
     name = path.name.lower()
-    if name.endswith(".nii.gz"):
-        _check_gzip(path, 0, voxels, nifti=True)
-    elif name.endswith((".nrrd", ".nhdr")):
+    if name.endswith((".nii", ".nii.gz")):
+        return _check_nifti(path, voxels)
+    if name.endswith((".nrrd", ".nhdr")):
         fields, offset = _text_header(path, b":")
-        if fields.get("encoding", "").lower() not in ("gzip", "gz"):
-            return
         data = fields.get("data file", fields.get("datafile"))
-        if data is None:
-            _check_gzip(path, offset, voxels)
-        elif (path.parent / data).is_file():
-            _check_gzip(path.parent / data, 0, voxels)
+        detached = path.parent / (data or "")
+        if fields.get("encoding", "").lower() in ("gzip", "gz") and (data is None or detached.is_file()):
+            _check_nrrd(detached if data else path, 0 if data else offset, voxels)
+    return None
 
 
 def _check_nifti_header(path: Path) -> None:
@@ -77,26 +84,45 @@ def _check_nifti_header(path: Path) -> None:
         _damaged(path, f"it ends after {path.stat().st_size} of {stored.offset + stored.length} bytes")
 
 
-def _check_gzip(path: Path, offset: int, voxels: NDArray[Any], *, nifti: bool = False) -> None:
-    wanted = voxels.nbytes
+def _check_nifti(path: Path, voxels: NDArray[Any]) -> NDArray[np.bool_] | None:
+    compressed = path.name.lower().endswith(".gz")
     with path.open("rb") as file:
-        head = b""
-        if nifti:
-            stored = stored_voxels(_decompressed_start(path, file, 348))
-            assert stored is not None
-            wanted = stored.offset + stored.length
+        stored = stored_voxels(_decompressed_start(path, file, 348) if compressed else file.read(348))
+        assert stored is not None  # check_before_reading saw it
+        file.seek(0)
+        if compressed:
+            if _same_checksum(file, _decompressed_start(path, file, stored.offset), voxels):
+                return None
             file.seek(0)
-            head = _decompressed_start(path, file, stored.offset)
-        file.seek(-8, 2)
-        expected = file.read(8)
-        checksum = zlib.crc32(np.ascontiguousarray(voxels).data, zlib.crc32(head))
-        length = (len(head) + voxels.nbytes) & 0xFFFFFFFF
-        if expected == checksum.to_bytes(4, "little") + length.to_bytes(4, "little"):
-            return
-        file.seek(offset)
-        found = _decompressed_length(path, file, 31)
-    if found < wanted:
-        _damaged(path, f"it ends after {found} of {wanted} bytes")
+        elif stored.floats is None:
+            return None
+        content = b"".join(_decompressed(path, file, 31)) if compressed else file.read()
+    if len(content) < stored.offset + stored.length:
+        _damaged(path, f"it ends after {len(content)} of {stored.offset + stored.length} bytes")
+    if stored.floats is None:
+        return None
+    numbers = np.frombuffer(content, stored.floats, stored.length // stored.floats.itemsize, stored.offset)
+    holes = ~np.isfinite(numbers)
+    return holes if holes.any() else None
+
+
+def _check_nrrd(path: Path, offset: int, voxels: NDArray[Any]) -> None:
+    with path.open("rb") as file:
+        if not _same_checksum(file, b"", voxels):
+            file.seek(offset)
+            found = _decompressed_length(path, file, 31)
+            if found < voxels.nbytes:
+                _damaged(path, f"it holds {found} of {voxels.nbytes} bytes of voxels")
+
+
+def _same_checksum(file: BinaryIO, head: bytes, voxels: NDArray[Any]) -> bool:
+    """Whether a gzip file ends with the checksum and length of these bytes and voxels."""
+    if file.seek(0, 2) < 8:
+        return False
+    file.seek(-8, 2)
+    checksum = zlib.crc32(np.ascontiguousarray(voxels).data, zlib.crc32(head))
+    length = (len(head) + voxels.nbytes) & 0xFFFFFFFF
+    return file.read(8) == checksum.to_bytes(4, "little") + length.to_bytes(4, "little")
 
 
 def _decompressed_start(path: Path, file: BinaryIO, wanted: int) -> bytes:
@@ -110,19 +136,22 @@ def _decompressed_start(path: Path, file: BinaryIO, wanted: int) -> bytes:
 
 
 def _decompressed_length(path: Path, file: BinaryIO, window: int) -> int:
-    """Number of bytes in a compressed stream that goes from here to the end of the file, checksums compared."""
-    length, unpacker = 0, zlib.decompressobj(window)
+    return sum(len(piece) for piece in _decompressed(path, file, window))
+
+
+def _decompressed(path: Path, file: BinaryIO, window: int) -> Iterator[bytes]:
+    """A compressed stream that goes from here to the end of the file, checksums compared."""
+    unpacker = zlib.decompressobj(window)
     try:
         while chunk := file.read(CHUNK):
-            length += len(unpacker.decompress(chunk))
+            yield unpacker.decompress(chunk)
             while unpacker.eof and unpacker.unused_data[:2] == b"\x1f\x8b":  # gzip files may be joined
                 chunk, unpacker = unpacker.unused_data, zlib.decompressobj(window)
-                length += len(unpacker.decompress(chunk))
+                yield unpacker.decompress(chunk)
     except zlib.error:
         _damaged(path, "its compressed part is broken")
     if not unpacker.eof:
         _damaged(path, "it is cut off")
-    return length
 
 
 def _check_meta_image(path: Path) -> None:

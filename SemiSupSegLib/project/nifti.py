@@ -28,10 +28,12 @@ LONGEST_AXIS = 32767
 
 @dataclass(frozen=True)
 class StoredVoxels:
-    """What a header promises: where the voxels begin and how many bytes they take."""
+    """What a header promises: where the voxels begin, how many bytes they take, and of which kind they are."""
 
     offset: int
     length: int
+    floats: np.dtype[Any] | None
+    """Their kind when they are floating-point numbers, else None."""
 
 
 def stored_voxels(header: bytes) -> StoredVoxels | None:
@@ -46,10 +48,11 @@ def stored_voxels(header: bytes) -> StoredVoxels | None:
     for order in "<>":
         if len(header) >= 348 and struct.unpack_from(f"{order}i", header)[0] == 348:
             dimension, *size = struct.unpack_from(f"{order}8h", header, 40)
-            bits = struct.unpack_from(f"{order}h", header, 72)[0]
+            kind, bits = struct.unpack_from(f"{order}2h", header, 70)
             offset = int(struct.unpack_from(f"{order}f", header, 108)[0])
             voxels = math.prod(max(n, 0) for n in size[:dimension]) if 0 < dimension < 8 else 0
-            return StoredVoxels(max(offset, 348), voxels * bits // 8)
+            floats = {16: "f4", 64: "f8"}.get(kind)
+            return StoredVoxels(max(offset, 348), voxels * bits // 8, np.dtype(order + floats) if floats else None)
     return None
 
 
