@@ -25,6 +25,8 @@ __all__ = ["LocalJob", "claim", "default_command"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOOK_SECONDS = 0.05
+_CHILDREN: list[subprocess.Popen[bytes]] = []
+"""Kept when their jobs are forgotten, which is allowed; the next start clears the ended ones."""
 
 
 def default_command(run: Run) -> list[str]:
@@ -78,6 +80,7 @@ class LocalJob:
             identity.kill()
             process.wait()
             raise
+        _CHILDREN[:] = [process, *(child for child in _CHILDREN if child.poll() is None)]
         return cls(run, process)
 
     @classmethod

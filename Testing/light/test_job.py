@@ -170,6 +170,17 @@ def test_g17_a_process_whose_own_parent_is_gone_already_is_ended_too(
     assert job.poll()[0] is RunState.CRASHED  # it was not the kill that ended the run
 
 
+def test_g17_children_of_a_run_in_the_foreground_are_ended_with_it_and_its_terminal_is_not(a_run: Run) -> None:
+    script = BEGIN + "from SemiSupSegLib.jobs.job import claim\nclaim(run)\n" + with_a_child(OBEDIENT) + DEAF
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen([sys.executable, "-c", script, str(a_run.folder)], env=environment) as foreground:
+        grandchild = int(first(a_run, EventKind.HEARTBEAT).data["doing"])
+        LocalJob.attach(a_run).kill()
+        assert foreground.wait(PATIENCE)
+        assert not works(grandchild)
+    assert run_state(a_run)[0] is RunState.STOPPED
+
+
 def test_g17_a_job_that_does_not_hear_is_killed_after_the_grace(start: Callable[[str], LocalJob], a_run: Run) -> None:
     job = start(with_a_child(OBEDIENT) + DEAF)
     grandchild = int(first(a_run, EventKind.HEARTBEAT).data["doing"])
