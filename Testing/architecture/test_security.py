@@ -17,7 +17,9 @@ from SemiSupSegLib.project.images import write_volume
 pytestmark = pytest.mark.security
 
 LIBRARY = Path(__file__).parents[2] / "SemiSupSegLib"
-NETWORK = {"socket", "socketserver", "http", "urllib", "requests", "httpx", "aiohttp", "asyncio", "ftplib", "smtplib", "xmlrpc"}
+NETWORK = {"socket", "socketserver", "ssl", "asyncio", "http", "urllib", "xmlrpc", "ftplib", "smtplib", "requests"} | {
+    "httpx", "aiohttp", "websockets",
+}  # fmt: skip
 UNPICKLING = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
 CODE = {"eval", "exec", "compile", "__import__"}
 CALLS = {
