@@ -190,9 +190,10 @@ def _taken(
 
 def _of_others(channel: int, labels: NDArray[np.integer[Any]], label_set: LabelSet) -> NDArray[np.bool_]:
     """(k, j, i): voxels of labels that exclude this one, annotated or only painted: a person put them there."""
-    taken = np.zeros(labels.shape[1:], bool)
-    for other in range(len(label_set)):
-        if not label_set.may_overlap(channel, other):
+    own = label_set.places[channel]
+    taken = (labels[own.layer] != 0) & (labels[own.layer] != own.value)  # labels of one layer exclude each other
+    for other, place in enumerate(label_set.places):
+        if place.layer != own.layer and not label_set.may_overlap(channel, other):
             taken |= label_mask(labels, label_set, other)
     return taken
 
