@@ -31,6 +31,7 @@ MODALITIES = frozenset({"CT", "MR", "PT", "NM", "US", "XA", "RF", "DX", "CR", "M
 """What of the modality tag is passed on: the standard's codes, so that no free text is."""
 MODALITY, POSITION, ORIENTATION = "0008|0060", "0020|0032", "0020|0037"
 ROWS, COLUMNS, PIXEL_SPACING, FRAMES = "0028|0010", "0028|0011", "0028|0030", "0028|0008"
+RESCALING = ("0028|1053", "0028|1052")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class _Slice:
     orientation: NDArray[np.float64] | None
     """(2, 3): directions of rows and columns; None when the tag is missing."""
     position: NDArray[np.float64] | None
+    rescaling: tuple[str, ...]
+    """Slope and intercept, as the tags say."""
 
 
 def read_series(folder: Path) -> tuple[sitk.Image, str | None]:
@@ -63,6 +66,8 @@ def read_series(folder: Path) -> tuple[sitk.Image, str | None]:
         slices = _checked(slices, folder)
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames([s.file for s in slices])
+    if len({s.rescaling for s in slices}) > 1:  # else all would be read as the first slice's kind of integer
+        reader.SetOutputPixelType(sitk.sitkFloat32)
     image: sitk.Image = _quietly(reader.Execute, folder)
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         _refuse(folder, "its slices are not single grey-value images")
@@ -105,6 +110,7 @@ def _read_slice(file: str, folder: Path) -> _Slice:
         tuple(_tag(header, key) for key in (ROWS, COLUMNS, PIXEL_SPACING)),
         None if cosines is None else cosines.reshape(2, 3),
         _numbers(_tag(header, POSITION), 3),
+        tuple(_tag(header, key) for key in RESCALING),
     )
 
 
