@@ -46,7 +46,8 @@ def distance_maps(case: PreparedCase, tau: float, cache: Cache | None = None) ->
 def signed_distance(mask: NDArray[np.bool_], spacing: tuple[float, float, float], tau: float) -> NDArray[np.float32]:
     """Distance in mm to the nearest voxel of the mask's border, negative inside, clipped at tau and divided by it.
 
-    Border voxels are those of the mask with a face neighbour outside it: they are 0.
+    Border voxels, which are 0, are those of the mask with one of their 26 neighbours outside it (SimpleITK's
+    SignedMaurerDistanceMap); the volume's edge is no border.
 
     Args:
         mask: (X, Y, Z).

@@ -1,0 +1,185 @@
+"""The loader: the same batches from any number of workers and processes, measured waiting, errors in one sentence."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from SemiSupSegLib.config import DataConfig
+from SemiSupSegLib.data.batch import Batch
+from SemiSupSegLib.data.cache import StoredArray
+from SemiSupSegLib.data.loader import loader
+from SemiSupSegLib.data.prepared import PreparedCase
+from SemiSupSegLib.data.source import PatchSource
+from SemiSupSegLib.errors import RunError
+from SemiSupSegLib.project.annotation import Annotation, State
+from SemiSupSegLib.project.labels import LabelSet
+
+LABELS = LabelSet.from_names(["liver"])
+REPOSITORY = Path(__file__).parents[2]
+
+
+def case_of(number: int, folder: Path | None = None) -> PreparedCase:
+    """A case of 14 x 12 x 10 voxels; its image in a file when a folder is given."""
+    random = np.random.default_rng(number)
+    labels = (random.random((1, 14, 12, 10)) < 0.1).astype(np.uint8)
+    image = random.normal(size=(1, 14, 12, 10)).astype(np.float16)
+    case = PreparedCase.of_arrays(f"case {number}", image, labels, LABELS, [Annotation(State.COMPLETE)])
+    if folder is not None:
+        np.save(folder / f"{number}.npy", image)
+        case.arrays["image"] = StoredArray(folder / f"{number}.npy")  # type: ignore[index]
+    return case
+
+
+@pytest.fixture
+def a_source() -> Callable[..., PatchSource]:
+    """Makes a source over three cases, in memory or in a folder."""
+
+    def make(folder: Path | None = None, **kwargs: Any) -> PatchSource:
+        cases = [case_of(n, folder) for n in range(3)]
+        config = DataConfig(patch_size=(8, 8, 4))
+        return PatchSource(cases, LABELS, config, **{"seed": 5, "batch_size": 4, **kwargs})
+
+    return make
+
+
+def same(a: Batch, b: Batch) -> bool:
+    return a.case_ids == b.case_ids and torch.equal(a.image, b.image) and torch.equal(a.labels, b.labels)
+
+
+def first(count: int, source: PatchSource, **kwargs: Any) -> list[Batch]:
+    with loader(source, workers=0, **kwargs) as batches:
+        return list(islice(batches, count))
+
+
+def test_workers_change_nothing_and_end_with_the_loader(a_source: Callable[..., PatchSource]) -> None:
+    expected = first(6, a_source())
+    before = set(psutil.Process().children(recursive=True))
+    state = torch.get_rng_state()
+    with loader(a_source(), workers=2) as batches:
+        found = list(islice(batches, 6))
+        assert len(set(psutil.Process().children(recursive=True)) - before) >= 2
+    assert [same(a, b) for a, b in zip(found, expected, strict=True)] == [True] * 6
+    assert torch.equal(torch.get_rng_state(), state)  # the run's own random numbers are left alone
+    left = [p for p in set(psutil.Process().children(recursive=True)) - before if "spawn_main" in " ".join(p.cmdline())]
+    assert left == []
+    batches.close()  # twice does nothing
+
+
+def test_processes_share_each_batch(a_source: Callable[..., PatchSource]) -> None:
+    whole = first(3, a_source())
+    parts = [first(3, a_source(), rank=rank, processes=3) for rank in range(3)]
+    for iteration, batch in enumerate(whole):
+        for rank in range(3):
+            assert same(parts[rank][iteration], batch.select(torch.arange(rank, 4, 3)))
+
+
+def test_a_resume_goes_on_where_it_was(a_source: Callable[..., PatchSource]) -> None:
+    whole, rest = first(5, a_source()), first(2, a_source(), first_iteration=3)
+    assert [same(a, b) for a, b in zip(whole[3:], rest, strict=True)] == [True, True]
+
+
+def test_another_seed_gives_other_batches(a_source: Callable[..., PatchSource]) -> None:
+    assert not same(first(1, a_source())[0], first(1, a_source(seed=6))[0])
+
+
+def test_waiting_is_measured_from_the_second_batch_on(a_source: Callable[..., PatchSource]) -> None:
+    batches = loader(a_source(), workers=0)
+    next(batches)
+    assert batches.waiting_seconds == 0
+    assert batches.first_seconds > 0
+    next(batches)
+    assert batches.waiting_seconds > 0
+
+
+def test_fewer_patches_than_processes_are_refused(a_source: Callable[..., PatchSource]) -> None:
+    with pytest.raises(RunError, match="5 processes cannot share a batch of 4 patches"):
+        loader(a_source(), processes=5)
+    with pytest.raises(ValueError, match="batches of 4 patches, not 2"):
+        loader(a_source(), batch_size=2)
+
+
+@pytest.mark.robustness
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_deleted_cache_ends_the_run_in_one_sentence(
+    a_source: Callable[..., PatchSource], tmp_path: Path, workers: int
+) -> None:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    with loader(a_source(folder), workers=workers) as batches:
+        next(batches)
+        shutil.rmtree(folder)
+        with pytest.raises(RunError) as error:
+            list(islice(batches, 20))  # some were made before
+    assert "start again" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+@pytest.mark.robustness
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_a_dead_worker_ends_the_run_in_one_sentence(a_source: Callable[..., PatchSource]) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    handler = signal.getsignal(signal.SIGCHLD)
+    with loader(a_source(), workers=1) as batches:
+        next(batches)
+        assert signal.getsignal(signal.SIGCHLD) == handler  # nothing may interrupt a training step
+        for process in set(psutil.Process().children(recursive=True)) - before:
+            if "spawn_main" in " ".join(process.cmdline()):
+                process.kill()
+        with pytest.raises(RunError) as error:
+            list(islice(batches, 20))  # some were made before
+    assert "ended unexpectedly" in str(error.value)
+    assert "resume" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, "Testing/torch")
+from test_loader import DataConfig, LABELS, PatchSource, case_of, loader
+
+if __name__ == "__main__":
+    source = PatchSource([case_of(n) for n in range(3)], LABELS, DataConfig(patch_size=(8, 8, 4)), seed=1, batch_size=2)
+    try:
+        with loader(source, workers=1) as batches:
+            print("starting", flush=True)
+            for n, _ in enumerate(batches):
+                if n == 2:
+                    print("training", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.robustness
+@pytest.mark.skipif(os.name == "nt", reason="process groups")
+@pytest.mark.parametrize("moment", ["starting", "training"])
+def test_ctrl_c_prints_no_traceback_of_a_worker(tmp_path: Path, moment: str) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT)
+    process = subprocess.Popen(
+        [sys.executable, str(script)], cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while (said := process.stdout.readline().strip()) != moment:
+        assert said, "the script ended early"
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert "interrupted" in out
+    assert err == ""
+    assert process.returncode == 0
