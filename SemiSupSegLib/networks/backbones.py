@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from monai.networks.blocks.dynunet_block import UnetBasicBlock
+from monai.networks.blocks.segresnet_block import ResBlock
 from monai.networks.nets.dynunet import DynUNet
 from monai.networks.nets.segresnet import SegResNet
 from monai.networks.nets.vnet import VNet as VNet5
@@ -11,6 +13,7 @@ from torch import nn
 
 from ..config import NetworkConfig
 from ..errors import ConfigError
+from .convolution import use_fast_convolutions
 from .norm import replace_norms
 from .vnet import VNet
 
@@ -46,7 +49,9 @@ def backbone(config: NetworkConfig, modalities: int) -> tuple[nn.Module, int]:
     Raises:
         ConfigError: a setting that the backbone does not have.
     """
-    return _BUILDERS[config.backbone](config, modalities, strides_of(config))
+    network, features = _BUILDERS[config.backbone](config, modalities, strides_of(config))
+    use_fast_convolutions(network)
+    return network, features
 
 
 def _vnet(config: NetworkConfig, modalities: int, strides: Strides) -> tuple[nn.Module, int]:
@@ -78,9 +83,13 @@ def _dynunet(config: NetworkConfig, modalities: int, strides: Strides) -> tuple[
         strides=((1, 1, 1), *strides),
         upsample_kernel_size=strides,
         filters=filters,
-        norm_name=config.norm if config.norm == "batch" else ("instance", {"affine": True}),
+        norm_name="batch",  # replaced below
     )
     network.output_block = nn.Identity()
+    for block in network.modules():
+        if isinstance(block, UnetBasicBlock):
+            block.lrelu = nn.Identity()
+            replace_norms(block, config.norm, slope=0.01)
     return network, filters[0]
 
 
@@ -91,8 +100,13 @@ def _kernels(strides: Strides) -> list[tuple[int, ...]]:
 
 
 def _segresnet(config: NetworkConfig, modalities: int, strides: Strides) -> tuple[nn.Module, int]:  # noqa: ARG001
-    network = SegResNet(3, config.filters, modalities, 1, norm=(config.norm, {"affine": True}))
+    network = SegResNet(3, config.filters, modalities, 1, norm="batch")  # replaced below
     network.conv_final = nn.Sequential(*list(network.conv_final)[:-1])
+    for block in network.modules():
+        if isinstance(block, ResBlock):
+            block.act = nn.Identity()
+            replace_norms(block, config.norm, slope=0.0)
+    replace_norms(network.conv_final, config.norm)
     return network, config.filters
 
 

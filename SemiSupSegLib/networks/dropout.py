@@ -7,7 +7,6 @@ set to zero. So nothing is multiplied at full resolution: T passes are one convo
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = ["ChannelDropoutHead"]
@@ -42,8 +41,7 @@ class ChannelDropoutHead(nn.Module):
         if not self.training or self.dropout == 0:
             return _pointwise(features, self.weight, self.bias)
         masks = self.draw(features.shape[0])
-        rows = [_pointwise(x[None], self.weight * mask, self.bias) for x, mask in zip(features, masks, strict=True)]
-        return torch.cat(rows)
+        return _pointwise(features, self.weight * masks[:, None, :], self.bias)
 
     def passes(self, features: Tensor, masks: Tensor) -> Tensor:
         """Logits of T dropout passes, (T, B, C, *S); features (B, F, *S); masks (T, F) as :meth:`draw` gives them."""
@@ -54,6 +52,8 @@ class ChannelDropoutHead(nn.Module):
 
 
 def _pointwise(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    weight = weight.to(features.dtype)[(..., *(None,) * (features.ndim - 2))]
-    result: Tensor = F.conv3d(features, weight, bias.to(features.dtype))
-    return result
+    """(B, F, *S) to (B, C, *S), contiguous as the targets are; weight (C, F), or (B, C, F) with one for each patch."""
+    batch, _, *size = features.shape
+    weight = weight.to(features.dtype).expand(batch, -1, -1)
+    columns = features.flatten(2)  # a view, also of channels-last features
+    return torch.baddbmm(bias.to(features.dtype)[:, None], weight, columns).view(batch, -1, *size)

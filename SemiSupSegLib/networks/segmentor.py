@@ -64,6 +64,8 @@ class Segmentor(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """(B, F, *S), what the heads see, before dropout; sizes that strides do not divide are padded and cropped."""
+        if torch.is_autocast_enabled(image.device.type):  # else MONAI's V-Net, which adds the image, stays in float32
+            image = image.to(torch.get_autocast_dtype(image.device.type))
         size = image.shape[2:]
         missing = [-n % m for n, m in zip(size, self.multiple, strict=True)]
         if any(missing):

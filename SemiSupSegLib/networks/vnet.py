@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .norm import norm_layer
+from .norm import norm_activation
 
 __all__ = ["VNet"]
 
@@ -49,7 +49,7 @@ class VNet(nn.Module):
 
 
 def _normalised(convolution: nn.Module, channels: int, norm: str) -> nn.Sequential:
-    return nn.Sequential(convolution, norm_layer(norm, channels), nn.ReLU(inplace=True))
+    return nn.Sequential(convolution, norm_activation(norm, channels))
 
 
 def _stage(incoming: int, channels: int, count: int, norm: str) -> nn.Sequential:
