@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.prepare import prepare_holdout
@@ -52,7 +52,7 @@ def promote(project: Project, model: Model, *, alive: Callable[[], None] = lambd
         reason = f"the hold-out would get worse: Dice {score:.3f} after {before:.3f}; the model in use stays"
         return Verdict(False, None, score, before, reason)
     folder = models.new_model_folder(project.models_folder)
-    replace(model, scores={} if score is None else {"holdout_dice": score}).save(folder)
+    model.save(folder, scores={} if score is None else {"holdout_dice": score})
     models.add_promoted(project.models_folder, folder.name)
     return Verdict(True, folder.name, score, before, _reason(project, score, before))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from ..project.labels import LabelSet
 from .checkpoint import Checkpoint, network_tensors, optimizer_tensors, restore_optimizer
 from .probe import Probe, autocast, prepare_network
 
-__all__ = ["TrainingState"]
+__all__ = ["TrainingState", "predicting_weights"]
 
 
 class TrainingState:
@@ -59,12 +60,12 @@ class TrainingState:
             terms = self.method.training_step(batch, self)
         for name, average in self.averages.items():
             average.update_parameters(self.raw[name])  # type: ignore[operator]
-        return {name: float(term) for name, term in terms.items()}
+        return {name: float(term.detach()) for name, term in terms.items()}
 
     def optimize(self, network: str, loss: Tensor) -> None:
         """Backward pass and one optimizer step; see :class:`~SemiSupSegLib.methods.base.Step`."""
         if not torch.isfinite(loss):
-            msg = f"the loss of {network} is {float(loss)}"
+            msg = f"the loss of {network} is {float(loss.detach())}"
             raise FloatingPointError(msg)
         optimizer = self.optimizers[network]
         optimizer.zero_grad(set_to_none=True)
@@ -96,13 +97,44 @@ class TrainingState:
             average.load_state_dict(checkpoint.networks[f"{name}@average"])
         self.iteration = checkpoint.step
 
-    def start_from(self, weights: dict[str, Tensor]) -> list[str]:
-        """Begin with an earlier model's segmentor; returns the names of tensors that did not fit and stay random."""
+    @torch.no_grad()
+    def start_from(self, weights: dict[str, Tensor], old: Sequence[str], new: Sequence[str]) -> list[str]:
+        """Begin with an earlier model's segmentor. Labels are matched by name, so that added ones start afresh.
+
+        Args:
+            weights: the earlier segmentor's.
+            old: its labels in channel order.
+            new: the labels now.
+
+        Returns:
+            Names of tensors that did not fit at all and stay random: all of them when the network is another one.
+        """
         own = self.raw["segmentor"].state_dict()
-        fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-        self.raw["segmentor"].load_state_dict(own | fitting)
+        first = int(self.config.network.activation == "softmax")  # channel 0 is the background there
+        pairs = [(i, i) for i in range(first)]
+        pairs += [(first + new.index(name), first + i) for i, name in enumerate(old) if name in new]
+        untouched = []
+        for name, value in own.items():
+            found = weights.get(name)
+            if found is None or found.shape[1:] != value.shape[1:]:
+                untouched.append(name)
+            elif "head" in name.split(".")[0]:
+                for row, earlier in pairs:
+                    value[row] = found[earlier]
+            elif found.shape == value.shape:
+                value.copy_(found)
+            else:
+                untouched.append(name)
         self.averages = self._averages()
-        return sorted(set(own) - set(fitting))
+        return untouched
+
+
+def predicting_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Weights of the segmentor that predicts, out of a checkpoint: the averaged ones when there are any."""
+    averaged = checkpoint.networks.get("segmentor@average")
+    if averaged is None:
+        return checkpoint.networks["segmentor"]
+    return {name.removeprefix("module."): value for name, value in averaged.items() if name != "n_averaged"}
 
 
 def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -119,10 +151,11 @@ def _warm_average(decay: float) -> Any:
     @torch.no_grad()
     def average(averages: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
         keep = min(decay, (1.0 + int(count)) / (10.0 + int(count)))
+        real = [(a, c) for a, c in zip(averages, current, strict=True) if a.is_floating_point()]
+        if real:
+            torch._foreach_lerp_([a for a, _ in real], [c for _, c in real], 1.0 - keep)
         for a, c in zip(averages, current, strict=True):
-            if a.is_floating_point():
-                a.lerp_(c.to(a.dtype), 1.0 - keep)
-            else:  # counters of batch normalisation
+            if not a.is_floating_point():  # counters of batch normalisation
                 a.copy_(c)
 
     return average

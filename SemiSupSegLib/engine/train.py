@@ -37,7 +37,7 @@ from .plan import check_trainable, estimate
 from .probe import Probe, probe
 from .promote import promote
 from .reporter import Reporter
-from .state import TrainingState
+from .state import TrainingState, predicting_weights
 from .validate import validate
 
 __all__ = ["PSEUDO_FOLDER", "Outcome", "train"]
@@ -167,15 +167,17 @@ class _Training:
         )
         holdout = prepare_holdout(self.project, self.config.data)
         need = estimate(self.project, self.config)
+        self.probed: Probe = probe(self.config, self.fabric.device)
         self.reporter.say(
             EventKind.PREPARED, cases=len(cases), holdout=len(holdout), seconds=round(time.monotonic() - begin, 1),
             spacing=self.config.data.spacing, patch_size=self.config.data.patch_size,
             batch_size=self.config.train.batch_size, memory_gb=round(need.memory_gb, 2), minutes=need.minutes,
+            precision=self.probed.precision, threads=self.probed.threads, why=self.probed.reason,
         )
         return cases, holdout
 
     def _build(self) -> TrainingState:
-        self.probed: Probe = probe(self.config, self.fabric.device)
+        self.probed = probe(self.config, self.fabric.device)
         return TrainingState(self.config, self.project.label_set, self.fabric, self.probed)
 
     def _first_checkpoint(self, *, from_scratch: bool, start: Path | None) -> Checkpoint:
@@ -319,10 +321,9 @@ class _Training:
         checkpoint = load_checkpoint(self.run.checkpoints, name)
         assert checkpoint is not None
         model = Model(
-            weights=checkpoint.networks.get("segmentor@average", checkpoint.networks["segmentor"]),
+            weights=predicting_weights(checkpoint),
             config=Config.from_json(checkpoint.state["config"]), label_set=self.project.label_set,
-            run=self.run.id, checkpoint=name, step=checkpoint.step, heads=self.state.method.heads,
-            modalities=self.state.method.modalities,
+            run=self.run.id, checkpoint=name, step=checkpoint.step,
         )
         shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was killed right here
         model.save(folder)

@@ -22,8 +22,8 @@ HEARTBEAT_SECONDS = 30.0
 class EventKind(StrEnum):
     """What one line of ``events.jsonl`` says; its ``data`` is in the comment."""
 
-    STARTED = "started"  # device, reason, precision, threads, processes, resumed_from (step or null)
-    PREPARED = "prepared"  # cases, seconds, spacing, patch_size, batch_size, memory_gb, minutes (estimate)
+    STARTED = "started"  # device, reason, processes, resumed_from (step or null)
+    PREPARED = "prepared"  # cases, holdout, seconds, spacing, patch_size, batch_size, memory_gb, minutes, precision, threads, why
     PROGRESS = "progress"  # step, fraction in [0, 1], eta_seconds, losses {name: value}, learning_rate, waiting (share)
     HEARTBEAT = "heartbeat"  # doing (words)
     VALIDATED = "validated"  # step, dice {label: value or null}, mean (or null), best (bool)

@@ -22,6 +22,7 @@ from SemiSupSegLib.project.project import Project
 from SemiSupSegLib.project.synthetic import ORGANS, synthetic_case
 
 REPOSITORY = Path(__file__).parents[2]
+STRIDES = ((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1))
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def a_project(tmp_path: Path) -> Project:
 def weights_after(project: Project, launcher: list[str]) -> tuple[dict[str, torch.Tensor], Run]:
     config = Config(
         data=DataConfig(spacing=(8.0, 8.0, 8.0), patch_size=(16, 16, 16)),
-        network=NetworkConfig(backbone="vnet", filters=8, dropout=0.0),
+        network=NetworkConfig(backbone="vnet", filters=8, dropout=0.0, strides=STRIDES),
         train=TrainConfig(iterations=4, batch_size=2, workers=0, precision="float32", optimizer="sgd", learning_rate=0.1),
     )
     run = Run.create(project.runs_folder, config, from_scratch=True)
