@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..project.geometry import Grid, image_from_kji
 from .boxes import bounding_box, grown
+from .surface import distance_mm, eroded
 
 __all__ = ["Numbers", "boundary_band", "numbers"]
 
@@ -93,24 +94,16 @@ def numbers(
 
 
 def boundary_band(proposed: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
-    """Voxels within 3 mm of the border of a mask, and at least the voxels on both sides of it, however thick the
-    slices.
+    """Voxels within 3 mm of the border of a mask, and those on both sides of it however thick the slices are.
 
     Args:
-        proposed: (k, j, i) bool, not empty; may be a piece of the volume, of which only the spacing counts.
-        grid: the image's.
+        proposed: (k, j, i) bool, not empty; may be a piece of the volume. Where it ends, the organ does not.
+        grid: the image's; only its spacing counts.
     """
-    import SimpleITK as sitk  # noqa: N813
-
-    padded = np.pad(proposed, 1, "edge").astype(np.uint8)  # where the volume ends, the organ does not
-    image = sitk.GetImageFromArray(padded)
-    image.SetSpacing(grid.spacing)
-    distance = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    near = np.abs(sitk.GetArrayViewFromImage(distance)) <= BAND_MM
-    both_sides = sitk.BinaryDilate(image, (1, 1, 1), sitk.sitkCross) - sitk.BinaryErode(
-        image, (1, 1, 1), sitk.sitkCross
-    )
-    return np.asarray(near | (sitk.GetArrayViewFromImage(both_sides) > 0))[1:-1, 1:-1, 1:-1]
+    near = distance_mm(proposed, grid.spacing[::-1]) <= BAND_MM
+    inner_rim = proposed & ~eroded(proposed, outside=True)
+    outer_rim = ~proposed & ~eroded(~proposed, outside=True)
+    return np.asarray(near | inner_rim | outer_rim)
 
 
 def _nearest_to_a_proposal(uncertainty: Floats) -> NDArray[np.bool_]:

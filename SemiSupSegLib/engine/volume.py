@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import psutil
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Inference", "Statistics", "predict_prepared"]
 
+Size = tuple[int, int, int]
 LARGEST_BUDGET_GB = 3.0
 """Memory that inference takes on the CPU unless told otherwise; never more than half of what is free."""
-KEPT_FEATURES = {"vnet": 9.0, "monai_vnet": 10.0, "dynunet": 9.0, "segresnet": 9.0}
-"""Volumes of features at full resolution that are alive at once, in multiples of the backbone's filters; measured."""
-NUMBERS_PER_LABEL = 6
-"""float32 numbers a voxel and label that are alive at once: probability, entropy, and what they are made of."""
+KEPT_FEATURES = {"vnet": 5.0, "monai_vnet": 9.5, "dynunet": 6.5, "segresnet": 5.5}
+"""Peak memory of the backbone in float32 numbers per voxel and filter, measured on 3 million voxels."""
+NUMBERS_PER_LABEL = 4
+"""The same per voxel and label: probability, entropy, and their way into the totals."""
 
 
 @dataclass(frozen=True)
@@ -91,18 +92,18 @@ class Inference:
     ) -> None:
         self.device, self.reason = choose_device(device)
         self.probed = probed or probe(config, torch.device(self.device))
-        self.segmentor = prepare_network(segmentor, self.probed).to(self.device).eval()
+        self.segmentor = cast(Segmentor, prepare_network(segmentor, self.probed).to(self.device).eval())
         self.config = config
         self.memory_gb = memory_gb or _budget_gb(self.device)
 
-    def windows(self, size: tuple[int, int, int], labels: int, share: float = 1.0) -> Windows:
+    def windows(self, size: Size, labels: int, share: float = 1.0) -> Windows:
         """How a volume of that size will be cut: in one piece where the budget allows."""
         network = self.config.network
         a_voxel = 4 * (KEPT_FEATURES[network.backbone] * network.filters + NUMBERS_PER_LABEL * labels)
         return plan_windows(
             size,
             largest_voxels=share * self.memory_gb * 1e9 / a_voxel,
-            multiple=self.segmentor.multiple,
+            multiple=cast(Size, self.segmentor.multiple),
             at_least=self.config.data.patch_size,
         )
 

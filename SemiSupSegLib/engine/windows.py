@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -87,23 +88,32 @@ def plan_windows(
     multiple: tuple[int, int, int],
     at_least: tuple[int, int, int] = (1, 1, 1),
 ) -> Windows:
-    """The whole volume where it fits, else the largest windows that do, cut along the longest axes first.
+    """The whole volume where it fits, else the windows with the least work: thick slabs rather than many cubes.
+
+    Overlap makes every cut expensive, and cuts along one axis cost far less than cuts along three.
 
     Args:
-        size: the volume, already padded to ``multiple``.
+        size: the volume in voxels.
         largest_voxels: how many voxels a window may have.
-        multiple: what each axis of a window must be a multiple of.
+        multiple: what each axis of a window should be a multiple of.
         at_least: a window is never smaller than this, whatever the memory: what the network was trained on.
     """
-    window = list(size)
     floor = [min(n, math.ceil(a / m) * m) for n, a, m in zip(size, at_least, multiple, strict=True)]
-    while math.prod(window) > largest_voxels:
-        room = [w if w > f else 0 for w, f in zip(window, floor, strict=True)]
-        axis = max(range(3), key=room.__getitem__)
-        if not room[axis]:
-            break
-        window[axis] = max(window[axis] - multiple[axis], floor[axis])
-    return Windows(size, (window[0], window[1], window[2]))
+    choices = [_lengths(n, m, f) for n, m, f in zip(size, multiple, floor, strict=True)]
+    fitting = [w for w in product(*choices) if math.prod(w) <= largest_voxels] or [tuple(floor)]
+    best = min(fitting, key=lambda w: (len(Windows(size, w)) * math.prod(w), -min(w)))  # type: ignore[arg-type]
+    return Windows(size, best)  # type: ignore[arg-type]
+
+
+def _lengths(size: int, multiple: int, floor: int) -> list[int]:
+    """Lengths of a window that cover an axis in 1, 2, 3, ... windows, longest first, down to the smallest."""
+    lengths = [size]
+    count = 2
+    while lengths[-1] > floor:
+        length = math.ceil(size / (1 + (count - 1) * (1 - OVERLAP)) / multiple) * multiple
+        lengths.append(max(min(length, size), floor))
+        count += 1
+    return list(dict.fromkeys(lengths))
 
 
 def _starts(size: int, window: int) -> list[int]:

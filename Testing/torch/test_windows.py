@@ -63,3 +63,10 @@ def test_planning_keeps_the_volume_whole_when_it_fits_and_cuts_its_longest_axis_
 def test_planning_never_goes_below_what_the_network_was_trained_on():
     cut = plan_windows((128, 128, 30), largest_voxels=1, multiple=(16, 16, 1), at_least=(40, 64, 48))
     assert cut.window == (48, 64, 30)
+
+
+def test_planning_prefers_slabs_to_cubes():
+    cut = plan_windows((256, 256, 200), largest_voxels=4_200_000, multiple=(16, 16, 16), at_least=(64, 64, 48))
+    assert sum(n == w for n, w in zip(cut.size, cut.window, strict=True)) == 2
+    work = len(cut) * cut.window[0] * cut.window[1] * cut.window[2] / (256 * 256 * 200)
+    assert work < 2.1
