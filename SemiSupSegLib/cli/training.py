@@ -41,10 +41,10 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(args: argparse.Namespace) -> int:
+    project = open_project(args)
+    refuse_while_active(project)  # at once, not after torch is imported and the training planned
     from ..engine.plan import estimate
 
-    project = open_project(args)
-    refuse_while_active(project)  # at once, not after the planning
     config = planned(project, args, method=args.method)
     if not args.json:
         print(_announcement(project, config, estimate(project, config)))

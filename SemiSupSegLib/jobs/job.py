@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from ..errors import RunError
-from .process_tree import ProcessIdentity
+from .process_tree import ProcessIdentity, process_tree
 from .protocol import LOG_FILE, EventKind, RunState
 from .run import Run
 from .state import ACTIVE, Watch
@@ -103,7 +103,7 @@ class LocalJob:
         return state, words
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the end of the run and of its process; whether it came within the time."""
+        """Wait for the end of the run and of all its processes; whether it came within the time."""
         deadline = time.monotonic() + seconds
         while self.poll()[0] in ACTIVE or self._alive():
             if time.monotonic() >= deadline:
@@ -153,7 +153,7 @@ class LocalJob:
 
     def _alive(self) -> bool:
         identity = ProcessIdentity.load(self.run.folder)
-        return identity is not None and identity.alive
+        return identity is not None and (identity.alive or bool(process_tree(identity)))
 
 
 def claim(run: Run) -> None:
