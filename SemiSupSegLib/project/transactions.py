@@ -205,8 +205,7 @@ def _newest_change(project: Project) -> JournalEntry | None:
 
 
 def _current(project: Project, case_id: str) -> bytes:
-    """The bytes of case.json, when they are what the project knows; settles first."""
-    settle(project)
+    """The bytes of case.json, when they are what the project knows."""
     case = project.case(case_id)
     now = (case.folder / CASE_FILE).read_bytes()
     if project.refresh(case_id) != case:
