@@ -35,8 +35,8 @@ class DataConfig:
     """Largest relative scaling, 0 to 0.5."""
     elastic: float = 4.0
     """Standard deviation in mm of the elastic displacement's control points; 0 switches it off."""
-    flips: tuple[bool, bool, bool] = (False, True, True)
-    """Whether to mirror along X, Y, Z; X is off where labels come in left/right pairs."""
+    flips: tuple[bool, bool, bool] = (False, False, False)
+    """Whether to mirror along X, Y, Z; the planner switches it on where no two labels are a left/right pair."""
     intensity_strength: float = 1.0
     """Scales noise, blur, gamma, contrast and bias-field augmentation; 0 switches them off."""
     foreground: float = 0.67

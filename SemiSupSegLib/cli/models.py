@@ -16,8 +16,9 @@ from ..project.project import Project
 from .arguments import Verb, add_json, add_project, add_who, open_project
 from .foreground import carry_out, stopping_on_interrupt
 from .output import print_json, table
+from .planning import add_budget, add_plan, planned
 from .progress import RunDisplay
-from .training import add_budget, add_plan, planned, refuse_while_active
+from .run_choice import refuse_while_active
 
 if TYPE_CHECKING:
     from ..engine.relabel import Relabelled

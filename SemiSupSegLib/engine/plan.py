@@ -117,11 +117,12 @@ def plan(
     volume = _median_extent(grids) / np.array(grid_mm)
     network = _network(backbone or NetworkConfig().backbone, chosen, _strides(grid_mm, volume))
     multiple = _multiple(network)
+    mirrored = not project.label_set.has_left_right_pair  # a mirrored body would teach that left may be right
     data = DataConfig(
         spacing=grid_mm,
         patch_size=_patch(volume, grid_mm, multiple, chosen.patch_voxels),
         intensity="ct" if all(c.modality == "CT" for c in project.train_cases()) else "zscore",
-        flips=(not project.label_set.has_left_right_pair, True, True),
+        flips=(mirrored, mirrored, mirrored),
     )
     train = TrainConfig(
         minutes=minutes, iterations=iterations, batch_size=chosen.batch_size, seed=seed, device=device
