@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +158,8 @@ class _Training:
     def _prepare(self) -> tuple[list[PreparedCase], list[PreparedCase]]:
         begin = time.monotonic()
         if self.config.data.intensity == "ct" and self.config.data.ct_window is None:
-            self.config = ct_statistics(self.project, self.config)
+            data = replace(self.config.data, ct_window=ct_statistics(self.project))
+            self.config = replace(self.config, data=data)
         alive = self.reporter.alive
         pseudo = self.run.folder / PSEUDO_FOLDER
         cases = prepare(
