@@ -80,8 +80,12 @@ class LabelSource:
     @cached_property
     def voxels(self) -> dict[str, int]:
         """Number of voxels of each label; 0 for a segment that is declared but empty."""
-        counts = [np.bincount(layer.ravel()) for layer in self.layers]
-        return {n: int(counts[at][value]) if value < len(counts[at]) else 0 for n, (at, value) in self.places.items()}
+        counts = np.zeros((len(self.layers), 1 + max((value for _, value in self.places.values()), default=0)),
+        np.int64) for layer, total in zip(self.layers, counts, strict=True):
+            for plane in layer:  # plane by plane: bincount copies to 64 bits, which is much for a whole volume
+                found = np.bincount(plane.ravel(), minlength=len(total))
+                total += found[: len(total)]
+        return {name: int(counts[place]) for name, place in self.places.items()}
 
     def overlaps(self) -> set[frozenset[str]]:
         """Pairs of labels that share a voxel; empty for a plain label map."""
@@ -110,14 +114,16 @@ class LabelSource:
         """
         dtype = np.uint8 if len(label_set) < 256 else np.uint16
         arranged = np.zeros((label_set.n_layers, *self.layers.shape[1:]), dtype)
+        clashes = 0
         for source, layer in enumerate(self.layers):
             for target, table in self._tables(source, label_set, keep).items():
-                new = table[layer]
-                if (clash := (new > 0) & (arranged[target] > 0)).any():
-                    count = np.count_nonzero(clash)
-                    msg = f"{self.file}: {count} voxels belong to two labels that may not overlap in this project"
-                    raise ProjectError(msg)
-                arranged[target] += new
+                for plane, new_plane in zip(layer, arranged[target], strict=True):
+                    new = table[plane]
+                    clashes += int(np.count_nonzero((new > 0) & (new_plane > 0)))
+                    new_plane += new
+        if clashes:
+            msg = f"{self.file}: {clashes} voxels belong to two labels that may not overlap in this project"
+            raise ProjectError(msg)
         return arranged
 
     def _tables(self, source: int, label_set: LabelSet, keep: Collection[str]) -> dict[int, NDArray[Any]]:
