@@ -80,8 +80,9 @@ class LabelSource:
     @cached_property
     def voxels(self) -> dict[str, int]:
         """Number of voxels of each label; 0 for a segment that is declared but empty."""
-        counts = np.zeros((len(self.layers), 1 + max((value for _, value in self.places.values()), default=0)),
-        np.int64) for layer, total in zip(self.layers, counts, strict=True):
+        largest = max((value for _, value in self.places.values()), default=0)
+        counts = np.zeros((len(self.layers), largest + 1), np.int64)
+        for layer, total in zip(self.layers, counts, strict=True):
             for plane in layer:  # plane by plane: bincount copies to 64 bits, which is much for a whole volume
                 found = np.bincount(plane.ravel(), minlength=len(total))
                 total += found[: len(total)]
