@@ -50,7 +50,7 @@ def read_series(folder: Path) -> tuple[sitk.Image, str | None]:
     """Read the only series in a folder (files directly in it; other files are passed over).
 
     Returns:
-        The volume, without metadata, slices in the order of their positions; and its modality (``CT``, ``MR``, ...),
+        The volume, slices in the order of their positions; and its modality (``CT``, ``MR``, ...),
         None when the files do not say.
 
     Raises:
@@ -74,8 +74,6 @@ def read_series(folder: Path) -> tuple[sitk.Image, str | None]:
     if len(slices) > 1:
         _place(image, slices)
     check_directions(np.reshape(image.GetDirection(), (3, 3)), folder.name)
-    for key in image.GetMetaDataKeys():
-        image.EraseMetaData(key)
     return image, modality
 
 
@@ -85,6 +83,9 @@ def _only_series(folder: Path) -> tuple[list[str], str | None]:
     reader = sitk.ImageSeriesReader
     ids = _quietly(partial(reader.GetGDCMSeriesIDs, str(folder)), folder)
     series = [_quietly(partial(reader.GetGDCMSeriesFileNames, str(folder), uid), folder) for uid in ids]
+    listed = {Path(file).name for files in series for file in files}
+    if any(_is_dicom(path) for path in folder.iterdir() if path.name not in listed):
+        raise _damaged(folder)  # GDCM passes over what it cannot parse, and the volume would lack its end
     if not series:
         _refuse(folder, "it has no DICOM series; expected the files of one CT or MR series")
     modalities = [_modality(files[0], folder) for files in series]
@@ -93,6 +94,13 @@ def _only_series(folder: Path) -> tuple[list[str], str | None]:
         words = ", ".join(f"{n} x {modality}" for modality, n in sorted(count.items()))
         _refuse(folder, f"it has {len(series)} series ({words}); put each into a folder of its own")
     return list(series[0]), modalities[0]
+
+
+def _is_dicom(path: Path) -> bool:
+    if not path.is_file() or path.name.upper() == "DICOMDIR":  # an index of files, no image
+        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def _modality(file: str, folder: Path) -> str | None:
@@ -185,8 +193,11 @@ def _quietly(action: Callable[[], T], folder: Path) -> T:
         return action()
     except RuntimeError:
         pass
-    msg = f"{folder.name} cannot be read: a DICOM file in it is damaged or incomplete"
-    raise ImageError(msg)
+    raise _damaged(folder)
+
+
+def _damaged(folder: Path) -> ImageError:
+    return ImageError(f"{folder.name} cannot be read: a DICOM file in it is damaged or incomplete")
 
 
 def _refuse(folder: Path, why: str) -> NoReturn:

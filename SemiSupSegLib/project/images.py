@@ -80,8 +80,8 @@ def open_volume(path: Path) -> Volume:
     else:
         reader = file_reader(path)
         grid = volume_grid(reader, path.name)
-        image = _without_metadata(_as_volume(read_file(path, reader), grid))
-    return _finite(image, path.name, modality)
+        image = _as_volume(read_file(path, reader), grid)
+    return _finite(_without_metadata(image), path.name, modality)
 
 
 def grid_of_file(path: Path) -> Grid:

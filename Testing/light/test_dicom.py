@@ -93,6 +93,19 @@ def test_slices_are_ordered_by_position_whatever_their_names_and_numbers(tmp_pat
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read_series(folder)[0]), values())
 
 
+def test_slices_are_ordered_by_position_in_whatever_order_gdcm_lists_them(tmp_path: Path, monkeypatch):
+    folder = write_series(tmp_path / "scan")
+    mixed = [str(folder / f"slice{n:03}.dcm") for n in (2, 0, 3, 1)]
+    monkeypatch.setattr(sitk.ImageSeriesReader, "GetGDCMSeriesFileNames", lambda *_: mixed)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_series(folder)[0]), values())
+
+
+def test_an_index_file_is_passed_over(tmp_path: Path):
+    folder = write_series(tmp_path / "scan")
+    (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    assert read_series(folder)[0].GetSize() == GRID.size
+
+
 def test_other_files_in_the_folder_are_passed_over(tmp_path: Path):
     folder = write_series(tmp_path / "scan")
     (folder / "report.txt").write_text("Doe^Jane")
@@ -186,11 +199,12 @@ def test_g09_a_folder_without_a_series_is_refused(tmp_path: Path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("share", [0.5, 0.97])
-def test_g09_a_cut_off_slice_is_refused(tmp_path: Path, capfd, share: float):
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.97])
+@pytest.mark.parametrize("number", [0, 2, 3])
+def test_g09_a_cut_off_slice_is_refused(tmp_path: Path, capfd, number: int, share: float):
     noise = np.random.default_rng(0).integers(0, 1000, (4, 50, 60)).astype(np.int16)
     folder = write_series(tmp_path / "scan", noise, Grid((60, 50, 4), GRID.spacing, GRID.origin, GRID.direction))
-    victim = folder / "slice002.dcm"
+    victim = folder / f"slice{number:03}.dcm"
     victim.write_bytes(victim.read_bytes()[: int(share * victim.stat().st_size)])
     with pytest.raises(ImageError, match=r"^scan cannot be (read|used)"):
         read_series(folder)
@@ -212,22 +226,43 @@ def test_g24_nothing_about_the_patient_comes_out_of_a_series(tmp_path: Path):
     assert [word for word in PLANTED.values() if word.encode() in written] == []
 
 
+def check_silence(folder: Path) -> None:
+    """The folder is refused, and neither the error nor its causes, which a traceback shows, tell a secret."""
+    with pytest.raises(ImageError) as raised:
+        read_series(folder)
+    error: BaseException | None = raised.value
+    while error is not None:
+        assert secrets_in("".join(traceback.format_exception_only(error))) == []
+        error = error.__cause__ or error.__context__
+
+
 def test_g24_nothing_about_the_patient_is_in_what_is_raised_printed_or_logged(tmp_path: Path, capfd, caplog):
     caplog.set_level(logging.DEBUG)
-    folder = write_series(tmp_path / "scan", names="Doe^Jane-{}.dcm")
-    wrong = write_series(tmp_path / "wrong", tags={2: moved(2.3)})
-    several = write_series(write_series(tmp_path / "several"), series=2, names="b{}.dcm")
-    victim = folder / "Doe^Jane-2.dcm"
-    victim.write_bytes(victim.read_bytes()[:-200])
-    for bad in (folder, wrong, several):
-        with pytest.raises(ImageError) as raised:
-            read_series(bad)
-        error: BaseException | None = raised.value
-        while error is not None:  # a traceback shows causes too
-            assert secrets_in("".join(traceback.format_exception_only(error))) == []
-            error = error.__cause__ or error.__context__
+    damaged = write_series(tmp_path / "scan", names="Doe^Jane-{}.dcm")
+    victim = damaged / "Doe^Jane-2.dcm"
+    victim.write_bytes(victim.read_bytes()[:-10])
+    check_silence(damaged)
+    check_silence(write_series(tmp_path / "wrong", tags={2: moved(2.3)}))
+    check_silence(write_series(write_series(tmp_path / "several"), series=2, names="b{}.dcm"))
     assert secrets_in("".join(capfd.readouterr())) == []
     assert secrets_in(caplog.text) == []
+
+
+@pytest.mark.parametrize(
+    ("reader", "step"),
+    [
+        (sitk.ImageSeriesReader, "Execute"),
+        (sitk.ImageFileReader, "ReadImageInformation"),
+        (sitk.ImageSeriesReader, "GetGDCMSeriesIDs"),
+    ],
+)
+def test_g24_what_itk_says_about_a_file_is_not_passed_on(tmp_path: Path, monkeypatch, reader: type, step: str):
+    def fail(*_: object) -> None:
+        raise RuntimeError("ITK ERROR: GDCMImageIO: Doe^Jane, PID-4711")
+
+    folder = write_series(tmp_path / "scan")
+    monkeypatch.setattr(reader, step, fail)
+    check_silence(folder)
 
 
 def test_g13_files_of_several_frames_are_refused(tmp_path: Path):

@@ -189,7 +189,7 @@ def test_smoothing_follows_the_axes_of_the_source_when_the_target_is_turned():
     )  # k runs along world x
     stripes = np.zeros(grid.shape, np.float32)
     stripes[::2] = 1
-    target = Grid((8, 8, 8), (4.0, 1.0, 1.0), (1.5, 0.0, 0.0))
+    target = Grid((8, 8, 8), (4.0, 1.0, 1.0), (2.0, 0.0, 0.0))
     out = sitk.GetArrayFromImage(resample(image_from_kji(stripes, grid), target, linear=True))[:, :, 1:-1]
     assert np.abs(out - 0.5).max() < 0.05
 
