@@ -15,7 +15,9 @@ from typing import Any
 
 from ..errors import ProjectError
 
-__all__ = ["WriteError", "replace_file", "replacing", "temp_beside", "write_bytes", "write_json"]
+__all__ = [
+    "WriteError", "fsync_file", "fsync_folder", "replace_file", "replacing", "temp_beside", "write_bytes", "write_json",
+]  # fmt: skip
 
 
 class WriteError(ProjectError, OSError):
@@ -44,10 +46,9 @@ def replace_file(temp: Path, path: Path) -> None:
         WriteError: the disk is full, the folder is read-only, and so on; ``path`` is as it was before.
     """
     try:
-        with temp.open("r+b") as file:  # Windows flushes only handles that may write
-            os.fsync(file.fileno())
+        fsync_file(temp)
         os.replace(temp, path)  # noqa: PTH105  tests record this call
-        _sync_folder(path.parent)
+        fsync_folder(path.parent)
     except OSError as error:
         raise _write_error(error, path) from error
     finally:
@@ -93,7 +94,14 @@ def write_json(path: Path, obj: Any) -> None:
     write_bytes(path, (json.dumps(obj, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
-def _sync_folder(folder: Path) -> None:
+def fsync_file(path: Path) -> None:
+    """Make the content of a closed file durable."""
+    with path.open("r+b") as file:  # Windows flushes only handles that may write
+        os.fsync(file.fileno())
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make what was created, renamed or removed in a folder durable."""
     if os.name == "nt":  # a folder has no handle to sync there; NTFS journals the rename
         return
     handle = os.open(folder, os.O_RDONLY)
