@@ -191,7 +191,8 @@ def _taken(
 def _of_others(channel: int, labels: NDArray[np.integer[Any]], label_set: LabelSet) -> NDArray[np.bool_]:
     """(k, j, i): voxels of labels that exclude this one, annotated or only painted: a person put them there."""
     own = label_set.places[channel]
-    taken = (labels[own.layer] != 0) & (labels[own.layer] != own.value)  # labels of one layer exclude each other
+    layer = labels[own.layer]
+    taken: NDArray[np.bool_] = (layer != 0) & (layer != own.value)  # labels of one layer exclude each other
     for other, place in enumerate(label_set.places):
         if place.layer != own.layer and not label_set.may_overlap(channel, other):
             taken |= label_mask(labels, label_set, other)

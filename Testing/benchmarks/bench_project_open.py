@@ -1,7 +1,7 @@
 """How long it takes to open a project of 1,000 cases, and to import the package that does.
 
-Prints the time of ``Project.open``, that of a plain loop of ``json.loads`` over the same files, their ratio, and the time
-that a fresh Python takes to import the light floor. Medians of 5 runs.
+Prints the time of ``Project.open``, that of a plain loop of ``json.loads`` over the same files, their ratio, and the
+time that a fresh Python takes to import the light floor. Medians of 5 runs.
 
     python Testing/benchmarks/bench_project_open.py [--cases 1000] [--labels 10]
 """
