@@ -26,7 +26,8 @@ class DataConfig:
     patch_size: tuple[int, int, int] = (64, 64, 48)
     """Training patch in voxels (X, Y, Z) after resampling; each a multiple of what the backbone halves."""
     intensity: Literal["ct", "zscore"] = "zscore"
-    """``ct``: clip at the 0.5 and 99.5 percentiles of the training cases, fixed mean and deviation; ``zscore``: per volume."""
+    """``ct``: clip at the 0.5 and 99.5 percentiles of the training cases, fixed mean and deviation; ``zscore``: per
+    volume."""
     ct_window: tuple[float, float, float, float] | None = None
     """For ``ct``: lower, upper, mean, standard deviation in HU, measured on the training cases."""
     rotation: float = 20.0
@@ -59,7 +60,8 @@ class NetworkConfig:
     """The segmentor."""
 
     backbone: Literal["vnet", "monai_vnet", "dynunet", "segresnet"] = "dynunet"
-    """``vnet``: 3x3x3 V-Net of UA-MT and SASSNet; ``monai_vnet``: MONAI's 5x5x5 V-Net; ``dynunet``, ``segresnet``: MONAI's."""
+    """``vnet``: 3x3x3 V-Net of UA-MT and SASSNet; ``monai_vnet``: MONAI's 5x5x5 V-Net; ``dynunet``, ``segresnet``:
+    MONAI's."""
     filters: int = 16
     """Channels at full resolution, a multiple of 8."""
     norm: Literal["instance", "batch"] = "instance"
@@ -153,7 +155,9 @@ class Config:
         data = dict(data)
         version = data.pop("format", FORMAT_VERSION)
         if version > FORMAT_VERSION:
-            msg = f"this configuration has format {version}; this program knows up to {FORMAT_VERSION}: please update it"
+            msg = (
+                f"this configuration has format {version}; this program knows up to {FORMAT_VERSION}: please update it"
+            )
             raise ConfigError(msg)
         return structure(data, cls)
 

@@ -1,7 +1,7 @@
 """What can go wrong for a user, one sentence each.
 
-A mistake of the user, of a file or of a machine is a :class:`SemiSupSegError`; front ends show its text and nothing else.
-A bug of ours is any other exception, and keeps its traceback.
+A mistake of the user, of a file or of a machine is a :class:`SemiSupSegError`; front ends show its text and nothing
+else. A bug of ours is any other exception, and keeps its traceback.
 """
 
 from __future__ import annotations

@@ -26,20 +26,26 @@ MARK = ".semisupseg-demo"
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to; a folder of an earlier demo is made anew")
-    parser.add_argument("--minutes", type=float, default=1.0, metavar="N", help="of each of the two rounds (default: %(default)s)")
+    parser.add_argument(
+        "folder", metavar="FOLDER", type=Path, help="where to; a folder of an earlier demo is made anew"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=1.0, metavar="N", help="of each of the two rounds (default: %(default)s)"
+    )
 
 
 def _run(args: argparse.Namespace) -> int:
     folder = _fresh(args.folder)
     cohort, project = folder / "cohort", folder / "project"
-    print(f"A SYNTHETIC cohort: {CASES} volumes made by a program, ellipsoids in noise. No patient was ever near them.\n")
+    print(
+        f"A SYNTHETIC cohort: {CASES} volumes made by a program, ellipsoids in noise. No patient was ever near them.\n"
+    )
     write_cohort(cohort, cases=CASES)
     _do("import", project, cohort, "--keep-annotated", KEPT, "--seed", 1, "--holdout", 2, "--yes")
     scores = [_round(project, cohort, args.minutes)]
     _do("review", project)
     accepted = _accept_what_is_right(project, cohort)
-    print(f"\n{accepted} proposals agree with the reference and were accepted; a person would look at each picture instead.\n")
+    print(f"\n{accepted} proposals agree with the reference and were accepted; a person would look at each.\n")
     _do("undo", project)
     print("(and the last one again, to show that every decision can be taken back)\n")
     scores.append(_round(project, cohort, args.minutes))
@@ -95,9 +101,7 @@ def _round(project: Path, cohort: Path, minutes: float) -> dict[str, float]:
 
 def _accept_what_is_right(project: Path, cohort: Path) -> int:
     scores = {(r["case"], r["label"]): r["dice"] for r in _asked("evaluate", project, "--reference", cohort)["cases"]}
-    right = [
-        c for c in _asked("review", project)["candidates"] if (scores.get((c["case"], c["label"])) or 0) > 0.8
-    ]
+    right = [c for c in _asked("review", project)["candidates"] if (scores.get((c["case"], c["label"])) or 0) > 0.8]
     for candidate in right:
         _do("accept", project, candidate["case"], candidate["label"], "--who", WHO)
     return len(right)

@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import PRESETS, Config
+from ..config import Config
 from ..jobs.job import claim
 from ..jobs.run import Run
 from ..project.models import promoted_model, roll_back
@@ -34,14 +34,26 @@ def _configure_relabel(parser: argparse.ArgumentParser) -> None:
     add_project(parser)
     parser.add_argument("--rounds", type=int, default=3, metavar="T", help="how often (default: %(default)s)")
     parser.add_argument(
-        "--gamma-max", type=float, default=1.0, metavar="G",
+        "--gamma-max",
+        type=float,
+        default=1.0,
+        metavar="G",
         help="share of the predicted voxels that the last round takes, above 0 to 1 (default: %(default)s)",
     )
     add_budget(parser, "for everything together")
     add_plan(parser)
-    parser.add_argument("--from-scratch", action="store_true", help="train the first model, too, instead of using the one in use")
-    parser.add_argument("--recompute", action="store_true", help="choose anew each round instead of adding to the earlier choice")
-    parser.add_argument("--reference", type=Path, metavar="FOLDER", help="complete labels, only to report how many added voxels are right")
+    parser.add_argument(
+        "--from-scratch", action="store_true", help="train the first model, too, instead of using the one in use"
+    )
+    parser.add_argument(
+        "--recompute", action="store_true", help="choose anew each round instead of adding to the earlier choice"
+    )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="FOLDER",
+        help="complete labels, only to report how many added voxels are right",
+    )
     add_json(parser)
 
 
@@ -50,7 +62,8 @@ def _relabel(args: argparse.Namespace) -> int:
     from ..errors import ConfigError
 
     if args.rounds < 1 or not 0 < args.gamma_max <= 1:
-        msg = f"--rounds {args.rounds} and --gamma-max {args.gamma_max}: expected at least 1 round and a share above 0, at most 1"
+        found = f"--rounds {args.rounds} and --gamma-max {args.gamma_max}"
+        msg = f"{found}: expected at least 1 round and a share above 0, at most 1"
         raise ConfigError(msg)
     project = open_project(args)
     refuse_while_active(project)
@@ -69,7 +82,11 @@ def _relabel(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"rounds": [vars(one) for one in told], "finished": outcome.finished, "promoted": outcome.promoted})
     elif outcome.finished:
-        print(f"model {outcome.promoted} is in use" if outcome.promoted else "the model in use stays: the hold-out would get worse")
+        print(
+            f"model {outcome.promoted} is in use"
+            if outcome.promoted
+            else "the model in use stays: the hold-out would get worse"
+        )
     return 0
 
 
@@ -109,7 +126,8 @@ def _perform(run: Run, work: Callable[[], Outcome]) -> Outcome:
 
 def _sentence(one: Relabelled, rounds: int) -> str:
     parts = [
-        f"{name} {count:,}" + ("" if one.precision[name] is None else f" ({100 * float(one.precision[name] or 0):.1f} % right)")
+        f"{name} {count:,}"
+        + ("" if one.precision[name] is None else f" ({100 * float(one.precision[name] or 0):.1f} % right)")
         for name, count in one.added.items()
     ]
     return f"round {one.round} of {rounds}, gamma {one.gamma:.2f}: added voxels: {', '.join(parts)}"
@@ -140,7 +158,7 @@ def _configure_methods(parser: argparse.ArgumentParser) -> None:
 def _methods(args: argparse.Namespace) -> int:
     from ..methods import METHODS
 
-    found = [
+    found: list[dict[str, Any]] = [
         {"name": name, "summary": method.summary, "options": [_option(f) for f in fields(method.Config)]}
         for name, method in sorted(METHODS.items())
     ]
@@ -168,6 +186,18 @@ VERBS = (
         _configure_relabel,
         _relabel,
     ),
-    Verb("rollback", "Go back to the model that was in use before", ("semisupseg rollback liver_study",), _configure_rollback, _rollback),
-    Verb("methods", "List the methods and their options", ("semisupseg methods", "semisupseg methods --json"), _configure_methods, _methods),
+    Verb(
+        "rollback",
+        "Go back to the model that was in use before",
+        ("semisupseg rollback liver_study",),
+        _configure_rollback,
+        _rollback,
+    ),
+    Verb(
+        "methods",
+        "List the methods and their options",
+        ("semisupseg methods", "semisupseg methods --json"),
+        _configure_methods,
+        _methods,
+    ),
 )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ProjectError
 from ..project.cases import Case
+from ..project.geometry import Grid
 from ..project.labelmaps import load_labels
 from ..project.labels import LabelSet
 from ..project.project import Project
@@ -58,8 +59,14 @@ def write_picture(project: Project, case: Case, path: Path, *, reference: Path |
             _outline(axis, layers[:, k], labels, aspect)
     _show(axes[-1], image, aspect, f"uncertainty, slice {k + 1} of {len(uncertainty)}")
     shown = axes[-1].imshow(
-        np.ma.masked_less(uncertainty[k], THRESHOLD), cmap="inferno", vmin=0, vmax=1, alpha=0.6, aspect=aspect,
-        interpolation="nearest", origin="lower",
+        np.ma.masked_less(uncertainty[k], THRESHOLD),
+        cmap="inferno",
+        vmin=0,
+        vmax=1,
+        alpha=0.6,
+        aspect=aspect,
+        interpolation="nearest",
+        origin="lower",
     )
     figure.colorbar(shown, ax=axes[-1], shrink=0.8, label="normalised entropy")
     model = json.loads((folder / "prediction.json").read_text(encoding="utf-8"))["model"]
@@ -77,7 +84,7 @@ def _slice(case: Case, k: int) -> tuple[NDArray[Any], float]:
     import SimpleITK as sitk  # noqa: N813
 
     volume = case.image()
-    i, j, _ = volume.GetSpacing()
+    i, j, _ = Grid.of(volume).spacing
     return np.asarray(sitk.GetArrayViewFromImage(volume)[k], float), j / i
 
 

@@ -52,14 +52,19 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on another device."""
-        moved = {f.name: v.to(device, non_blocking=True) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
-        return replace(self, **moved)
+        moved = {
+            f.name: v.to(device, non_blocking=True)
+            for f in fields(self)
+            if isinstance(v := getattr(self, f.name), Tensor)
+        }
+        return replace(self, **moved)  # type: ignore[arg-type]
 
     def select(self, rows: Tensor) -> Batch:
         """Some of the patches; rows: (B,) bool or int64 indices."""
         indices = rows.nonzero()[:, 0] if rows.dtype == torch.bool else rows
         taken = {f.name: v[indices] for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
-        return replace(self, **taken, case_ids=tuple(self.case_ids[i] for i in indices.tolist()))
+        case_ids = tuple(self.case_ids[i] for i in indices.tolist())
+        return replace(self, **taken, case_ids=case_ids)  # type: ignore[arg-type]
 
 
 def one_hot(labels: Tensor, label_set: LabelSet) -> Tensor:

@@ -22,7 +22,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("out of memory" in text or "not enough memory" in text)
 
 
-def smaller(config: Config, *, device: str, multiple: tuple[int, int, int], processes: int = 1) -> tuple[Config, str] | None:
+def smaller(
+    config: Config, *, device: str, multiple: tuple[int, int, int], processes: int = 1
+) -> tuple[Config, str] | None:
     """The next smaller configuration and what changed, in words; None when nothing is left to give up.
 
     Args:

@@ -22,7 +22,9 @@ class Budget:
         clock: seconds; replaced in tests.
     """
 
-    def __init__(self, config: TrainConfig, *, elapsed: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: TrainConfig, *, elapsed: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._seconds = None if config.minutes is None else 60.0 * config.minutes
         self._iterations = config.iterations
         self._clock = clock

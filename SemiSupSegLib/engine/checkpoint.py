@@ -1,6 +1,7 @@
 """Checkpoint: everything a run needs to go on, as safetensors + JSON. Nothing is ever unpickled.
 
-A checkpoint is a folder ``checkpoints/step-<n>/`` that appears whole or not at all (written beside, then renamed); the file
+A checkpoint is a folder ``checkpoints/step-<n>/`` that appears whole or not at all (written beside, then renamed);
+the file
 ``last.json`` or ``best.json`` that points to it is replaced atomically. Kill -9 at any moment leaves the one before.
 """
 
@@ -125,7 +126,11 @@ def _free_name(folder: Path, step: int) -> Path:
 
 
 def _save_tensors(groups: dict[str, dict[str, Tensor]], path: Path) -> None:
-    flat = {f"{group}/{name}": v.detach().cpu().contiguous().clone() for group, ts in groups.items() for name, v in ts.items()}
+    flat = {
+        f"{group}/{name}": v.detach().cpu().contiguous().clone()
+        for group, ts in groups.items()
+        for name, v in ts.items()
+    }
     save_file(flat, path, metadata={"format": "pt", "groups": json.dumps(sorted(groups))})
     atomic.fsync_file(path)
 

@@ -1,4 +1,5 @@
-"""From a project and a preset to a complete Config, and what that will cost. Every planned number is in the run's config."""
+"""From a project and a preset to a complete Config, and what that will cost. Every planned number is in the run's
+config."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import psutil
+import torch
 
 from ..config import PRESETS, Config, DataConfig, NetworkConfig, Preset, TrainConfig
 from ..errors import ConfigError, RunError
@@ -93,7 +95,8 @@ def plan(
         preset: ``quick``, ``balanced`` or ``thorough``: how much work.
         minutes: budget; the preset's when neither this nor ``iterations`` is given.
         iterations: budget in optimizer steps instead.
-        spacing: training grid in mm; planned when None: the cases' median, made coarser, finest axes first, until a typical
+        spacing: training grid in mm; planned when None: the cases' median, made coarser, finest axes first, until a
+        typical
             volume has no more voxels than the preset wants.
         backbone: None for the default.
         seed: of everything drawn.
@@ -124,9 +127,7 @@ def plan(
         intensity="ct" if all(c.modality == "CT" for c in project.train_cases()) else "zscore",
         flips=(mirrored, mirrored, mirrored),
     )
-    train = TrainConfig(
-        minutes=minutes, iterations=iterations, batch_size=chosen.batch_size, seed=seed, device=device
-    )
+    train = TrainConfig(minutes=minutes, iterations=iterations, batch_size=chosen.batch_size, seed=seed, device=device)
     config = Config(method=method, options=dict(options or {}), data=data, network=network, train=train)
     return _fitted(project, config, multiple)
 
@@ -152,10 +153,8 @@ KEPT_ACTIVATIONS = {"vnet": 420.0, "monai_vnet": 700.0, "dynunet": 380.0, "segre
 
 def _available_gb(device: str) -> float:
     if device == "cuda":
-        import torch
-
         return float(torch.cuda.mem_get_info()[0]) / 1e9
-    return psutil.virtual_memory().available / 1e9
+    return float(psutil.virtual_memory().available) / 1e9
 
 
 def _fitted(project: Project, config: Config, multiple: tuple[int, int, int]) -> Config:

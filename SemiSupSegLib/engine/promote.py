@@ -1,4 +1,5 @@
-"""Promotion: a new model replaces the one in use only if the hold-out is not worse. Both are scored now, on the same labels."""
+"""Promotion: a new model replaces the one in use only if the hold-out is not worse. Both are scored now, on the same
+labels."""
 
 from __future__ import annotations
 
@@ -73,7 +74,12 @@ def _score(project: Project, model: Model, alive: Callable[[], None]) -> float |
         return None
     device, _ = choose_device(model.config.train.device)
     found: Scores = validate(
-        model.segmentor(), cases, project.label_set, model.config, probe(model.config, device), alive=alive,
+        model.segmentor(),
+        cases,
+        project.label_set,
+        model.config,
+        probe(model.config, device),
+        alive=alive,
         names=model.label_set.names,
     )
     return found.mean

@@ -1,7 +1,9 @@
 """SMILEr: rounds in which the model's surest positives become labels of their own, and the model learns from them.
 
-Petit et al., DLMIA 2018, Algorithm 1 (the printed line uses m_t before it is defined; it must be m_{t-1}): for t = 1..T,
-gamma_t = t/T gamma_max; in each image the top gamma_t share of the predicted positives of every organ that is not annotated
+Petit et al., DLMIA 2018, Algorithm 1 (the printed line uses m_t before it is defined; it must be m_{t-1}): for t =
+1..T,
+gamma_t = t/T gamma_max; in each image the top gamma_t share of the predicted positives of every organ that is not
+annotated
 there, by score, becomes positive; retrain. Only positives are added, they never exclude other organs, they never become
 *known*, and they never enter the hold-out. They live in the run's folder, not in the cases.
 """
@@ -24,7 +26,7 @@ from ..jobs.run import Run
 from ..project.project import Project
 from .evaluate import reference_on_grid
 from .model import Model
-from .train import PSEUDO_FOLDER, Outcome, train
+from .train import PSEUDO_FOLDER, UNFINISHED_PSEUDO, Outcome, train
 from .volume import Inference
 
 __all__ = ["Relabelled", "Relabelling", "relabel", "select_top"]
@@ -121,7 +123,7 @@ def _add_positives(
     added, right = np.zeros(len(names), int), np.zeros(len(names), int)
     cases = prepare(project, model.config.data)
     inference = Inference(model.segmentor(), model.config, device=model.config.train.device)
-    unfinished = run.folder / f".{PSEUDO_FOLDER}"
+    unfinished = run.folder / UNFINISHED_PSEUDO
     for done, prepared in enumerate(cases):
         run.write(EventKind.HEARTBEAT, doing=f"relabelling case {done + 1} of {len(cases)}")
         chosen = _positives(inference, model, project, prepared, gamma)
@@ -135,7 +137,9 @@ def _add_positives(
     unfinished.rename(run.folder / PSEUDO_FOLDER)
     known = relabelling.reference is not None
     return Relabelled(
-        number, gamma, {name: int(n) for name, n in zip(names, added, strict=True)},
+        number,
+        gamma,
+        {name: int(n) for name, n in zip(names, added, strict=True)},
         {name: float(r / n) if known and n else None for name, r, n in zip(names, right, added, strict=True)},
     )
 

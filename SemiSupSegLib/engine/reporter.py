@@ -48,6 +48,10 @@ class Reporter:
         means = {name: sum(values) / len(values) for name, values in self._sums.items()}
         self._sums.clear()
         self.say(
-            EventKind.PROGRESS, step=step, fraction=round(min(fraction, 1.0), 4),
-            eta_seconds=None if eta is None else round(eta, 1), losses={k: round(v, 6) for k, v in means.items()}, **data,
+            EventKind.PROGRESS,
+            step=step,
+            fraction=round(min(fraction, 1.0), 4),
+            eta_seconds=None if eta is None else round(eta, 1),
+            losses={k: round(v, 6) for k, v in means.items()},
+            **data,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..config import Config, TrainConfig
 from ..methods.base import Method, method_named
+from ..networks.segmentor import Segmentor
 from ..project.labels import LabelSet
 from .checkpoint import Checkpoint, network_tensors, optimizer_tensors, restore_optimizer
 from .probe import Probe, autocast, prepare_network
@@ -40,7 +41,8 @@ class TrainingState:
         wanted = set(self.method.averaged) | ({"segmentor"} if self.config.train.ema_decay else set())
         average = _warm_average(self.config.train.ema_decay)
         return {
-            name: AveragedModel(self.raw[name], multi_avg_fn=average, use_buffers=True).eval() for name in sorted(wanted)
+            name: AveragedModel(self.raw[name], multi_avg_fn=average, use_buffers=True).eval()
+            for name in sorted(wanted)
         }
 
     def train_step(self, batch: Any, *, learning_rate: float) -> dict[str, float]:
@@ -52,7 +54,8 @@ class TrainingState:
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
-        # Dropout and noise follow from (seed, step, process) alone, so that a resumed run draws what it would have drawn.
+        # Dropout and noise follow from (seed, step, process) alone, so that a resumed run draws what it would have
+        # drawn.
         torch.manual_seed((self.config.train.seed * 1_000_003 + self.iteration) * 64 + self.fabric.global_rank)
         for net in self.networks.values():
             net.train()
@@ -76,10 +79,15 @@ class TrainingState:
             )
         optimizer.step()
 
-    def predicting(self) -> nn.Module:
+    @property
+    def segmentor(self) -> Segmentor:
+        """The network that learns to predict, as it is now."""
+        return cast("Segmentor", self.raw["segmentor"])
+
+    def predicting(self) -> Segmentor:
         """The segmentor that predicts: its moving average when there is one."""
         average = self.averages.get("segmentor")
-        return average.module if isinstance(average, AveragedModel) else self.raw["segmentor"]  # type: ignore[return-value]
+        return cast("Segmentor", average.module) if isinstance(average, AveragedModel) else self.segmentor
 
     def snapshot(self, **state: Any) -> Checkpoint:
         """Everything, copied to the CPU."""

@@ -23,7 +23,8 @@ class Scores:
     """What a model reaches on the hold-out."""
 
     dice: dict[str, float | None]
-    """Per label: 2 |P and Y| / (|P| + |Y|) over the known voxels of all hold-out cases together; None where nothing is known or
+    """Per label: 2 |P and Y| / (|P| + |Y|) over the known voxels of all hold-out cases together; None where nothing
+    is known or
     the label is nowhere."""
     mean: float | None
     """Mean over the labels that have a score; None when none has."""
@@ -41,8 +42,8 @@ def validate(
 ) -> Scores:
     """Predict every case without dropout and compare with what is known.
 
-    Sums run over all cases before they are divided, so that a case in which only a few slices are known counts as much as it
-    says. The threshold is 0.5; where several exclusive labels are above it the likeliest is taken.
+    Sums run over all cases before they are divided, so that a case in which only a few slices are known counts as
+    much as it says. The threshold is 0.5; where several exclusive labels are above it the likeliest is taken.
 
     Args:
         segmentor: predicts ``names``.
@@ -71,8 +72,6 @@ def validate(
             count = np.count_nonzero(label_mask(case.labels, label_set, channel) & known[channel])
             either[channel] += count
             positive[channel] += count
-    dice = {
-        name: float(2 * both[c] / either[c]) if positive[c] else None for c, name in enumerate(label_set.names)
-    }
+    dice = {name: float(2 * both[c] / either[c]) if positive[c] else None for c, name in enumerate(label_set.names)}
     scored = [value for value in dice.values() if value is not None]
     return Scores(dice, float(np.mean(scored)) if scored else None)

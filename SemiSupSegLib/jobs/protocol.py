@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["CHECKPOINTS", "CONFIG_FILE", "EVENTS_FILE", "FORMAT_VERSION", "HEARTBEAT_SECONDS", "LOG_FILE", "PROCESS_FILE",
-           "STOP_FILE", "TERMINAL", "EventKind", "RunState"]
+__all__ = [
+    "CHECKPOINTS", "CONFIG_FILE", "EVENTS_FILE", "FORMAT_VERSION", "HEARTBEAT_SECONDS", "LOG_FILE", "PROCESS_FILE",
+    "STOP_FILE", "TERMINAL", "EventKind", "RunState",
+]  # fmt: skip
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
@@ -23,7 +25,9 @@ class EventKind(StrEnum):
     """What one line of ``events.jsonl`` says; its ``data`` is in the comment."""
 
     STARTED = "started"  # device, reason, processes, resumed_from (step or null)
-    PREPARED = "prepared"  # cases, holdout, seconds, spacing, patch_size, batch_size, memory_gb, minutes, precision, threads, why
+    PREPARED = "prepared"
+    """cases, holdout, seconds, spacing, patch_size, batch_size, memory_gb, minutes, precision, threads, why (of the
+    probe)"""
     PROGRESS = "progress"  # step, fraction in [0, 1], eta_seconds, losses {name: value}, learning_rate, waiting (share)
     HEARTBEAT = "heartbeat"  # doing (words)
     VALIDATED = "validated"  # step, dice {label: value or null}, mean (or null), best (bool)
@@ -50,4 +54,5 @@ class RunState(StrEnum):
     CRASHED = "crashed"
 
 
-TERMINAL = {EventKind.STOPPED: RunState.STOPPED, EventKind.FINISHED: RunState.FINISHED, EventKind.FAILED: RunState.FAILED}
+TERMINAL = {EventKind.STOPPED: RunState.STOPPED, EventKind.FINISHED: RunState.FINISHED, EventKind.FAILED:
+RunState.FAILED}

@@ -1,6 +1,7 @@
 """Sums over voxels and over processes, so that a loss does not depend on how cases fall on processes.
 
-DistributedDataParallel averages gradients over W processes. A term normalized by a *local* count would weigh the cases of a
+DistributedDataParallel averages gradients over W processes. A term normalized by a *local* count would weigh the
+cases of a
 nearly empty process too much; a term normalized by the global count must be multiplied by W to survive the average.
 """
 
@@ -53,7 +54,8 @@ class _SumOverProcesses(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004  torch's signature
-        # Every process computes the same function of the sum; DDP will divide by W, so W copies of the gradient are right.
+        # Every process computes the same function of the sum; DDP will divide by W, so W copies of the
+        # gradient are right.
         return gradient * dist.get_world_size()
 
 

@@ -68,7 +68,9 @@ def roll_back(folder: Path) -> tuple[str, str]:
     """
     history = _read(folder)
     if len(history) < 2:
-        msg = "there is no earlier model to go back to: " + ("only one was promoted" if history else "none was promoted yet")
+        msg = "there is no earlier model to go back to: " + (
+            "only one was promoted" if history else "none was promoted yet"
+        )
         raise ProjectError(msg)
     _write(folder, history[:-1])
     return history[-1], history[-2]

@@ -1,7 +1,8 @@
-"""A small synthetic cohort: ellipsoidal "organs" in noise, for the demo, the tests and first steps. It says that it is synthetic.
+"""A small synthetic cohort: ellipsoidal "organs" in noise, for the demo, the tests and first steps. It says that it
+is synthetic.
 
-No patient was ever near these volumes. They differ in size, spacing, orientation, contrast and bias field, so that a program
-that takes geometry or intensity for granted fails on them.
+No patient was ever near these volumes. They differ in size, spacing, orientation, contrast and bias field, so that a
+program that takes geometry or intensity for granted fails on them.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def synthetic_case(seed: int, *, size: tuple[int, int, int] = (72, 60, 40), nois
         noise: standard deviation; the organs stand 25 to 75 above the body.
     """
     rng = np.random.default_rng(seed)
-    shape = tuple(int(round(n * rng.uniform(0.92, 1.08))) for n in size)
+    shape = tuple(round(n * rng.uniform(0.92, 1.08)) for n in size)
     spacing = np.array([250.0, 190.0, 150.0]) / size * rng.uniform(0.95, 1.05)
     grid = _grid(shape, spacing, rng)
     points = grid.point(np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1)[..., ::-1])
@@ -106,6 +107,6 @@ def write_cohort(folder: Path, *, cases: int = 10, unlabelled: int = 0, seed: in
     description = {
         "labels": {str(c + 1): name for c, name in enumerate(ORGANS)},
         "modality": "MR",
-        "description": "Synthetic volumes made by a program: ellipsoids in noise. Not patients, not for any clinical use.",
+        "description": "Synthetic: ellipsoids in noise, made by a program. Not patients, not for clinical use.",
     }
     (folder / "dataset.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")

@@ -1,9 +1,10 @@
 """Naive, SMILE and SMILEr on the same partly annotated cases, with the same budget: Dice per organ on cases kept apart.
 
-    python Testing/benchmarks/partial_labels.py [--data FOLDER] [--keep 0.3] [--minutes 10] [--test 3] [--seed 1] [--output FOLDER]
+    python Testing/benchmarks/partial_labels.py [--data FOLDER] [--keep 0.3] [--minutes 10] [--test 3] [--seed 1]
+    [--output FOLDER]
 
-Only commands that a user can type are run. The test cases never enter the project, so nothing is chosen on them; the last
-checkpoint predicts. SMILEr's budget covers its first model and all its rounds. Prints a Markdown table.
+Only commands that a user can type are run. The test cases never enter the project, so nothing is chosen on them; the
+last checkpoint predicts. SMILEr's budget covers its first model and all its rounds. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def semisupseg(*words: object) -> str:
 
 
 def split(data: Path, folder: Path, test: int) -> None:
-    """Copy a data set into ``folder/train`` and ``folder/test``; the last cases in the order of their names are the test."""
+    """Copy a data set into ``folder/train`` and ``folder/test``; the last cases in the order of their names are the
+    test."""
     images = sorted((data / "images").iterdir())
     for number, image in enumerate(images):
         part = folder / ("test" if number >= len(images) - test else "train")
@@ -91,8 +93,18 @@ def main() -> None:
         rows = {}
         for method in args.methods:
             project = folder / method
-            semisupseg("import", project, folder / "train", "--keep-annotated", args.keep, "--seed", args.seed,
-                       "--holdout", 0, "--yes")
+            semisupseg(
+                "import",
+                project,
+                folder / "train",
+                "--keep-annotated",
+                args.keep,
+                "--seed",
+                args.seed,
+                "--holdout",
+                0,
+                "--yes",
+            )
             minutes = fit(project, method, args)
             rows[method] = (minutes, score(project, folder, folder / f"{method}_predictions"))
     report(rows, args)
@@ -101,16 +113,21 @@ def main() -> None:
 def report(rows: dict[str, tuple[float, dict]], args: argparse.Namespace) -> None:
     """The Markdown table."""
     labels = list(next(iter(rows.values()))[1]["summary"]["labels"])
-    print(f"{args.data.name}, annotations kept with probability {args.keep}, {args.test} test cases, seed {args.seed}, "
-          f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores\n")
+    print(
+        f"{args.data.name}, annotations kept with probability {args.keep}, {args.test} test cases, seed {args.seed}, "
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores\n"
+    )
     print("| method | minutes |", " | ".join(labels), "| mean Dice | mean HD95 mm |")
     print("|---|---|" + "---|" * (len(labels) + 2))
     for method, (minutes, found) in rows.items():
         summary = found["summary"]
         cells = [f"{summary['labels'][label]['dice']['mean']:.3f}" for label in labels]
         overall = summary["all"]
-        print(f"| {method} | {minutes:.1f} |", " | ".join(cells),
-              f"| **{overall['dice']['mean']:.3f}** ± {overall['dice']['sd']:.3f} | {overall['hd95_mm']['mean']:.1f} |")
+        print(
+            f"| {method} | {minutes:.1f} |",
+            " | ".join(cells),
+            f"| **{overall['dice']['mean']:.3f}** ± {overall['dice']['sd']:.3f} | {overall['hd95_mm']['mean']:.1f} |",
+        )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from SemiSupSegLib.config import Config, DataConfig, NetworkConfig, TrainConfig
 from SemiSupSegLib.engine.checkpoint import load_checkpoint
 from SemiSupSegLib.jobs.events import EventReader
@@ -32,8 +33,12 @@ def a_project(tmp_path: Path) -> Project:
     for number, kept in enumerate((ORGANS[:1], ORGANS)):
         made = synthetic_case(number, size=(36, 30, 24))
         project.add_case(
-            f"case_{number}", image_from_kji(made.image, made.grid), labels=(made.labels * (made.labels <= len(kept)))[None],
-            annotations={name: Annotation(State.COMPLETE) for name in kept}, modality="MR", who="test",
+            f"case_{number}",
+            image_from_kji(made.image, made.grid),
+            labels=(made.labels * (made.labels <= len(kept)))[None],
+            annotations={name: Annotation(State.COMPLETE) for name in kept},
+            modality="MR",
+            who="test",
         )
     return project
 
@@ -42,13 +47,18 @@ def weights_after(project: Project, launcher: list[str]) -> tuple[dict[str, torc
     config = Config(
         data=DataConfig(spacing=(8.0, 8.0, 8.0), patch_size=(16, 16, 16)),
         network=NetworkConfig(backbone="vnet", filters=8, dropout=0.0, strides=STRIDES),
-        train=TrainConfig(iterations=4, batch_size=2, workers=0, precision="float32", optimizer="sgd", learning_rate=0.1),
+        train=TrainConfig(
+            iterations=4, batch_size=2, workers=0, precision="float32", optimizer="sgd", learning_rate=0.1
+        ),
     )
     run = Run.create(project.runs_folder, config, from_scratch=True)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *launcher, "-m", "SemiSupSegLib", "train-run", str(run.folder)],
-        env=environment, capture_output=True, text=True, check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     checkpoint = load_checkpoint(run.checkpoints)
@@ -65,8 +75,16 @@ def a_free_port() -> int:
 @pytest.mark.slow
 def test_two_processes_equal_one(a_project: Project) -> None:
     one, _ = weights_after(a_project, [])
-    torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1",
-                "--master_port", str(a_free_port())]
+    torchrun = [
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "--master_addr",
+        "127.0.0.1",
+        "--master_port",
+        str(a_free_port()),
+    ]
     two, run = weights_after(a_project, torchrun)
     started = [e.data["processes"] for e in EventReader(run).new() if e.kind == EventKind.STARTED]
     assert started == [2]  # and only the first process spoke

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from SemiSupSegLib.errors import ProjectError
 from SemiSupSegLib.project.models import add_promoted, new_model_folder, promoted_model, promoted_models, roll_back
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from SemiSupSegLib.config import Config, DataConfig, TrainConfig
 from SemiSupSegLib.engine.backoff import is_out_of_memory, smaller
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from SemiSupSegLib.config import TrainConfig
 from SemiSupSegLib.engine.budget import Budget, learning_rate
 

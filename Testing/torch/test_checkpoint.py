@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from SemiSupSegLib.engine import checkpoint as module
 from SemiSupSegLib.engine.checkpoint import (
     Checkpoint,

@@ -50,7 +50,8 @@ def some_patches(channels: int, dtype: torch.dtype = torch.float64) -> tuple[Ten
 
 
 def test_bce_by_hand() -> None:
-    # Label 0: logits 0 and ln 3 are known, targets 1 and 0: ln 2 and -ln(1 - 3/4) = ln 4. Label 1: one voxel, p = 3/4, 1.
+    # Label 0: logits 0 and ln 3 are known, targets 1 and 0: ln 2 and -ln(1 - 3/4) = ln 4. Label 1: one voxel,
+    # p = 3/4, target 1.
     logits = torch.tensor([[[0.0, math.log(3), 50.0], [math.log(3), 1.0, 2.0]]])
     target = torch.tensor([[[True, False, False], [True, False, False]]])
     known = torch.tensor([[[True, True, False], [True, False, False]]])
@@ -324,7 +325,8 @@ def test_used_labels_are_the_fractions_of_the_paper() -> None:
     expected_target = torch.stack([truth[0, 0] == k + 1 for k in range(3)])
     positive, negative = torch.zeros(3), torch.zeros(3)
     for rows in annotated.split(500):
-        kept = torch.where(torch.cat((torch.ones(len(rows), 1, dtype=torch.bool), rows), 1)[:, labels.long()], labels, 0)
+        stated = torch.cat((torch.ones(len(rows), 1, dtype=torch.bool), rows), 1)[:, labels.long()]
+        kept = torch.where(stated, labels, 0)
         batch = a_batch(kept.view(len(rows), 1, side, side, side), rows, label_set)
         assert not (batch.known & (batch.target != expected_target)).any()  # no false negative, no false positive
         positive += (batch.known & batch.target).sum(dim=(0, 2, 3, 4))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from SemiSupSegLib.config import Config, DataConfig, NetworkConfig, TrainConfig
 from SemiSupSegLib.engine import state as state_module
 from SemiSupSegLib.engine.checkpoint import load_checkpoint
@@ -39,9 +40,13 @@ def a_project(tmp_path: Path) -> Project:
         kept = ORGANS if number != 2 else ORGANS[:1]
         labels = made.labels * (made.labels <= len(kept))
         project.add_case(
-            f"case_{number}", image_from_kji(made.image, made.grid), labels=labels[None],
-            annotations={name: Annotation(State.COMPLETE) for name in kept}, modality="MR",
-            split="holdout" if number == 3 else "train", who="test",
+            f"case_{number}",
+            image_from_kji(made.image, made.grid),
+            labels=labels[None],
+            annotations={name: Annotation(State.COMPLETE) for name in kept},
+            modality="MR",
+            split="holdout" if number == 3 else "train",
+            who="test",
         )
     return project
 
@@ -80,11 +85,22 @@ def test_a_run_from_start_to_promotion(a_project: Project) -> None:
     assert outcome.finished
     assert outcome.promoted == "0001"
     assert kinds(run) == [
-        "started", "prepared", "checkpoint", "validated", "checkpoint", "checkpoint", "promoted", "finished",
+        "started",
+        "prepared",
+        "checkpoint",
+        "validated",
+        "checkpoint",
+        "checkpoint",
+        "promoted",
+        "finished",
     ]
     assert run.config() == config
     assert sorted(p.name for p in run.folder.iterdir() if p.name != "log.txt") == [
-        "checkpoints", "config.json", "events.jsonl", "model", "request.json",
+        "checkpoints",
+        "config.json",
+        "events.jsonl",
+        "model",
+        "request.json",
     ]
     assert (a_project.models_folder / "0001" / "model.safetensors").is_file()
 

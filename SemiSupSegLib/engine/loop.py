@@ -1,0 +1,238 @@
+"""Loop: from a checkpoint to the end of the budget, and back to work after what goes wrong.
+
+Memory that runs out makes the batch smaller, then the patch, then moves to the CPU, and not a step is lost. A loss that
+is not finite takes the run back to its last checkpoint with a lower learning rate, at most three times.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+
+import torch
+from lightning_fabric import Fabric
+
+from ..config import Config
+from ..data.loader import Batches, loader
+from ..data.prepare import PreparedCase
+from ..data.source import PatchSource
+from ..errors import RunError
+from ..jobs.protocol import EventKind
+from ..jobs.run import Run
+from ..project.project import Project
+from .backoff import is_out_of_memory, smaller
+from .budget import Budget, learning_rate
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .launch import launch
+from .probe import Probe, probe
+from .reporter import Reporter
+from .state import TrainingState
+from .validate import validate
+
+__all__ = ["Loop"]
+
+MOST_ROLLBACKS = 3
+"""Roll-backs after which a run gives up."""
+SECONDS_BETWEEN_VALIDATIONS = 20.0
+"""Shortest time between two scorings of the hold-out."""
+VALIDATION_SHARE = 0.08
+"""Largest share of the time that scoring the hold-out may take."""
+
+
+class _RepairedError(Exception):
+    """Something was repaired; the loop starts again from this checkpoint."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        self.checkpoint = checkpoint
+
+
+class Loop:
+    """The training of one run in one process.
+
+    Args:
+        run: where checkpoints go, and whose stop file is looked for.
+        project: for its labels.
+        config: what to train; smaller after a back-off, see :attr:`config`.
+        fabric: launched.
+        reporter: of this process.
+    """
+
+    def __init__(self, run: Run, project: Project, config: Config, fabric: Fabric, reporter: Reporter) -> None:
+        self.run, self.project, self.config, self.fabric, self.reporter = run, project, config, fabric, reporter
+        self.factor = 1.0
+        """Of the learning rate; halved by each roll-back."""
+        self.rollbacks = 0
+        self.elapsed = 0.0
+        """Seconds of training, interruptions left out."""
+        self.best: float | None = None
+        """Highest score of the hold-out so far."""
+        self.probed: Probe
+        self.state: TrainingState
+
+    def build(self) -> None:
+        """Make networks and optimizers as :attr:`config` says now."""
+        self.probed = probe(self.config, self.fabric.device)
+        self.state = TrainingState(self.config, self.project.label_set, self.fabric, self.probed)
+
+    def take_up(self, checkpoint: Checkpoint) -> None:
+        """Go on with the configuration and the counters of a checkpoint."""
+        self.config = Config.from_json(checkpoint.state["config"])
+        self.elapsed, self.best = checkpoint.state["elapsed"], checkpoint.state["best"]
+        self.factor, self.rollbacks = checkpoint.state["factor"], checkpoint.state["rollbacks"]
+
+    def go(self, cases: list[PreparedCase], holdout: list[PreparedCase], checkpoint: Checkpoint) -> bool:
+        """Train from a checkpoint to the end of the budget; True when the user stopped it.
+
+        Raises:
+            RunError: there is nothing left to give up, or too many roll-backs.
+        """
+        while True:
+            try:
+                return self._until_the_end(cases, holdout, checkpoint)
+            except _RepairedError as repaired:
+                checkpoint = repaired.checkpoint
+
+    def _until_the_end(self, cases: list[PreparedCase], holdout: list[PreparedCase], checkpoint: Checkpoint) -> bool:
+        self.build()
+        self.state.restore(checkpoint)
+        budget = Budget(self.config.train, elapsed=self.elapsed)
+        saved = validated = time.monotonic()
+        cost, stop = 0.0, False
+        with closing(self._batches(cases)) as batches:
+            while True:
+                progress, stop = self._agree(budget.progress(self.state.iteration))
+                self.elapsed = budget.elapsed
+                if stop or progress >= 1.0:
+                    break
+                self._step(batches, budget, progress)
+                now = time.monotonic()
+                if now - saved > self.config.train.checkpoint_seconds:
+                    self.save("last")
+                    saved = now
+                if holdout and now - validated > max(SECONDS_BETWEEN_VALIDATIONS, cost / VALIDATION_SHARE):
+                    self._validate(holdout)
+                    validated, cost = time.monotonic(), time.monotonic() - now
+        if holdout and not stop:
+            self._validate(holdout)
+        self.save("last")
+        if stop:
+            self.reporter.say(EventKind.STOPPED, step=self.state.iteration)
+        return stop
+
+    def _batches(self, cases: list[PreparedCase]) -> Batches:
+        data, train = self.config.data, self.config.train
+        source = PatchSource(cases, self.project.label_set, data, seed=train.seed, batch_size=train.batch_size)
+        return loader(
+            source,
+            first_iteration=self.state.iteration,
+            batch_size=train.batch_size,
+            rank=self.fabric.global_rank,
+            processes=self.fabric.world_size,
+            workers=train.workers,
+        )
+
+    def _agree(self, progress: float) -> tuple[float, bool]:
+        """Progress and whether to stop, as the first process sees them: all processes do the same number of steps."""
+        if self.fabric.world_size == 1:
+            return progress, self.run.stop_requested
+        order = torch.tensor([progress, float(self.run.stop_requested)], dtype=torch.float64, device=self.fabric.device)
+        progress, stop = self.fabric.broadcast(order).tolist()
+        return progress, bool(stop)
+
+    def _step(self, batches: Batches, budget: Budget, progress: float) -> None:
+        state = self.state
+        rate = learning_rate(self.config.train, progress=progress, iteration=state.iteration, factor=self.factor)
+        state.progress = progress
+        try:
+            batch = next(batches).to(self.fabric.device)
+            losses = state.train_step(batch, learning_rate=rate)
+        except FloatingPointError as error:
+            raise _RepairedError(self._roll_back(str(error))) from None
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or self.fabric.world_size > 1:
+                raise
+            raise _RepairedError(self._back_off()) from None
+        state.iteration += 1
+        self.reporter.progress(
+            step=state.iteration,
+            fraction=budget.progress(state.iteration),
+            eta=budget.eta_seconds(state.iteration),
+            losses=losses,
+            learning_rate=rate,
+            waiting=round(batches.waiting_seconds / max(budget.elapsed, 1e-9), 4),
+        )
+
+    def _roll_back(self, reason: str) -> Checkpoint:
+        self.rollbacks += 1
+        checkpoint = load_checkpoint(self.run.checkpoints)
+        if checkpoint is None or self.rollbacks > MOST_ROLLBACKS:
+            where = f"at step {self.state.iteration}, after {MOST_ROLLBACKS} roll-backs"
+            msg = f"{reason} {where}: look for broken images or labels"
+            raise RunError(msg)
+        self.factor *= 0.5
+        self.reporter.say(
+            EventKind.ROLLED_BACK, reason=reason, to_step=checkpoint.step, learning_rate_factor=self.factor
+        )
+        return checkpoint
+
+    def _back_off(self) -> Checkpoint:
+        """A smaller configuration, and the state as it is: not a step is lost."""
+        checkpoint = self._snapshot()
+        device = self.fabric.device.type
+        x, y, z = self.state.segmentor.multiple
+        less = smaller(self.config, device=device, multiple=(x, y, z))
+        if less is None:
+            msg = f"memory ran out with one patch of {self.config.data.patch_size} voxels on the CPU"
+            raise RunError(msg)
+        self.config, what = less
+        del self.state
+        if device == "cuda":
+            torch.cuda.empty_cache()
+            if self.config.train.device == "cpu":
+                self.fabric = launch("cpu")
+        self.reporter.say(
+            EventKind.BACKED_OFF,
+            what=what,
+            batch_size=self.config.train.batch_size,
+            patch_size=self.config.data.patch_size,
+            device=self.config.train.device,
+        )
+        return checkpoint
+
+    def _snapshot(self) -> Checkpoint:
+        return self.state.snapshot(
+            config=self.config.to_json(),
+            elapsed=self.elapsed,
+            factor=self.factor,
+            rollbacks=self.rollbacks,
+            best=self.best,
+        )
+
+    def save(self, *names: str) -> Checkpoint:
+        """Write a checkpoint and point the given names to it."""
+        checkpoint = self._snapshot()
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.run.checkpoints, checkpoint, names=names)
+            self.reporter.say(EventKind.CHECKPOINT, step=checkpoint.step, name=names[0])
+        self.fabric.barrier()
+        return checkpoint
+
+    def _validate(self, holdout: list[PreparedCase]) -> None:
+        """Score the hold-out on what people annotated there; the best so far is kept as ``best``."""
+        scores = validate(
+            self.state.predicting(),
+            holdout,
+            self.project.label_set,
+            self.config,
+            self.probed,
+            alive=lambda: self.reporter.alive("scoring the hold-out"),
+        )
+        better = scores.mean is not None and (self.best is None or scores.mean >= self.best)
+        if better:
+            self.best = scores.mean
+        self.reporter.say(
+            EventKind.VALIDATED, step=self.state.iteration, dice=scores.dice, mean=scores.mean, best=better
+        )
+        if better:
+            self.save("best")
