@@ -1,5 +1,4 @@
-"""``python -m SemiSupSegLib VERB``: the same as the ``semisupseg`` command; how a front end starts the process of a
-run."""
+"""``python -m SemiSupSegLib VERB``: the ``semisupseg`` command; how a front end starts the process of a run."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""From a project and a preset to a complete Config, and what that will cost. Every planned number is in the run's
-config."""
+"""From a project and a preset to a complete Config, and what it will cost. Planned numbers are in the run's config."""
 
 from __future__ import annotations
 

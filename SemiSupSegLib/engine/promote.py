@@ -1,5 +1,7 @@
-"""Promotion: a new model replaces the one in use only if the hold-out is not worse. Both are scored now, on the same
-labels."""
+"""Promotion: a new model replaces the one in use only if the hold-out is not worse.
+
+Both are scored now, on the same labels.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Sums over voxels and over processes, so that a loss does not depend on how cases fall on processes.
 
-DistributedDataParallel averages gradients over W processes. A term normalized by a *local* count would weigh the
-cases of a
-nearly empty process too much; a term normalized by the global count must be multiplied by W to survive the average.
+DistributedDataParallel averages gradients over W processes. A term normalized by a *local* count would weigh the cases
+of a nearly empty process too much; one normalized by the global count must be multiplied by W to survive the average.
 """
 
 from __future__ import annotations

@@ -113,6 +113,8 @@ def _annotation(before: Annotation, statement: Statement) -> Annotation:
     regions = _regions(statement)
     if statement.voxels:
         return Annotation(statement.state, regions)
+    if statement.state is State.UNKNOWN and before.human is not None:  # takes back what people said, too
+        return replace(before, state=State.UNKNOWN, regions=(), human=Annotation())
     if statement.state is State.PARTIAL:
         regions = (*before.regions, *regions)
     return replace(before, state=statement.state, regions=regions)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from SemiSupSegLib.errors import ImageError, ProjectError
+from SemiSupSegLib.project import annotating
 from SemiSupSegLib.project.annotating import Statement, annotate
-from SemiSupSegLib.project.annotation import State, label_mask
+from SemiSupSegLib.project.annotation import Acceptance, Annotation, Region, RegionKind, State, label_mask
 from SemiSupSegLib.project.geometry import Grid, image_from_kji
 from SemiSupSegLib.project.images import write_volume
 from SemiSupSegLib.project.proposals import accept
@@ -144,3 +145,12 @@ def test_voxels_of_a_person_replace_those_of_a_model_and_their_provenance(a_proj
     case = annotate(a_project, "c1", Statement("spleen", State.COMPLETE, voxels=a_file(box(3))), who="ann")
     assert not case.annotation("spleen").accepted
     np.testing.assert_array_equal(mask_of(a_project, "spleen"), box(3))
+
+
+def test_taking_a_statement_back_takes_back_what_people_had_said_before_an_acceptance() -> None:
+    said = Annotation(State.PARTIAL, (Region(RegionKind.SLICES, ((0, 1),)),))
+    accepted = said.accept(Acceptance("run", "last", "2026-01-01", "me", "whole", 3), region=None)
+    now = annotating._annotation(accepted, Statement("liver", State.UNKNOWN))
+    assert not now.annotated
+    assert not now.by_people_only().annotated
+    assert now.accepted == accepted.accepted  # so that a later `complete` does not turn model voxels into people's

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import struct
-import time
 import zlib
 from pathlib import Path
 
@@ -351,24 +350,6 @@ def test_a_whole_compressed_file_is_not_decompressed_twice(tmp_path: Path, monke
     monkeypatch.setattr(integrity, "_decompressed", lambda *_: pytest.fail("decompressed twice"))
     for path in paths:
         read_volume(path)
-
-
-@pytest.mark.slow
-def test_reading_takes_no_longer_than_simpleitk(tmp_path: Path):
-    rng = np.random.default_rng(0)
-    grid = Grid((256, 256, 160), (1.0, 1.0, 1.0))
-    path = tmp_path / "x.nii.gz"
-    write_volume(image_from_kji(rng.normal(0, 30, grid.shape).astype(np.int16), grid), path)
-
-    def best(read) -> float:
-        times = []
-        for _ in range(4):
-            start = time.perf_counter()
-            read()
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    assert best(lambda: read_volume(path)) < 1.4 * best(lambda: sitk.ReadImage(str(path)))
 
 
 def test_real_volumes_are_read_and_written_unchanged(tmp_path: Path, real_data: Path):
