@@ -93,14 +93,14 @@ def _round(project: Path, cohort: Path, minutes: float) -> dict[str, float]:
     _do("train", project, "--preset", "quick", "--minutes", minutes)
     _do("predict", project)
     found: dict[str, list[float]] = {name: [] for name in ORGANS}
-    for row in _asked("evaluate", project, "--reference", cohort)["cases"]:
-        if row["dice"] is not None and row["group"] != "train, annotated":
+    for row in _asked("evaluate", project, "--reference", cohort)["rows"]:
+        if row["dice"] is not None and row["group"] != "train, label annotated":
             found[row["label"]].append(row["dice"])
     return {name: sum(values) / len(values) if values else float("nan") for name, values in found.items()}
 
 
 def _accept_what_is_right(project: Path, cohort: Path) -> int:
-    scores = {(r["case"], r["label"]): r["dice"] for r in _asked("evaluate", project, "--reference", cohort)["cases"]}
+    scores = {(r["case"], r["label"]): r["dice"] for r in _asked("evaluate", project, "--reference", cohort)["rows"]}
     right = [c for c in _asked("review", project)["candidates"] if (scores.get((c["case"], c["label"])) or 0) > 0.8]
     for candidate in right:
         _do("accept", project, candidate["case"], candidate["label"], "--who", WHO)

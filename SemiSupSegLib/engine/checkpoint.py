@@ -1,7 +1,7 @@
 """Checkpoint: everything a run needs to go on, as safetensors + JSON. Nothing is ever unpickled.
 
-A checkpoint is a folder ``checkpoints/step-<n>/`` that appears whole or not at all (written beside, then renamed); the
-file ``last.json`` or ``best.json`` that points to it is replaced atomically. Kill -9 at any moment leaves the one before.
+A checkpoint is a folder ``checkpoints/step-<n>/`` that appears whole or not at all (written beside, then renamed).
+``last.json`` or ``best.json``, which points to it, is replaced atomically. Kill -9 at any moment leaves the one before.
 """
 
 from __future__ import annotations

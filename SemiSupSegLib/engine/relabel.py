@@ -1,9 +1,9 @@
 """SMILEr: rounds in which the model's surest positives become labels of their own, and the model learns from them.
 
 Petit et al., DLMIA 2018, Algorithm 1 (the printed line uses m_t before it is defined; it must be m_{t-1}): for
-t = 1..T, gamma_t = t/T gamma_max; in each image the top gamma_t share of the predicted positives of every organ that is
-not annotated there, by score, becomes positive; retrain. Only positives are added, they never exclude other organs, they never become
-*known*, and they never enter the hold-out. They live in the run's folder, not in the cases.
+t = 1..T, gamma_t = t/T gamma_max; in each image the top gamma_t share of the predicted positives of every organ that
+is not annotated there, by score, becomes positive; retrain. Only positives are added, they never exclude other
+organs, they never become *known*, and they never enter the hold-out. They live in the run's folder, not in the cases.
 """
 
 from __future__ import annotations

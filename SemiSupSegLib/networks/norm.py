@@ -45,8 +45,8 @@ class InstanceNormActivation(nn.Module):
         if x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last_3d) and not x.is_contiguous():
             result: Tensor = _ChannelsLast.apply(x, self.weight, self.bias, self.eps, self.slope)  # type: ignore[no-untyped-call]
             return result
-        if x[0, 0].numel() == 1:  # torch refuses this in training; the variance of one voxel is 0
-            x = (x - x.detach()) * self.weight.view(1, -1, 1, 1, 1) + self.bias.view(1, -1, 1, 1, 1)
+        if x[0, 0].numel() == 1:  # torch refuses one voxel; 0 * x keeps every parameter in the graph, as DDP wants it
+            x = (0.0 * x * self.weight.view(1, -1, 1, 1, 1) + self.bias.view(1, -1, 1, 1, 1)).to(x.dtype)
         else:
             x = F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
         return _activate(x, self.slope)

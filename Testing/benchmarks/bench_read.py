@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
+
 from SemiSupSegLib.project.geometry import Grid, image_from_kji
 from SemiSupSegLib.project.images import read_volume, write_volume
 

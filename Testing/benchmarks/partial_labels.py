@@ -22,6 +22,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 METHODS = ("naive", "smile", "smiler")
+ALL = "all labels"
 
 
 def semisupseg(*words: object) -> str:
@@ -112,22 +113,26 @@ def main() -> None:
 
 def report(rows: dict[str, tuple[float, dict]], args: argparse.Namespace) -> None:
     """The Markdown table."""
-    labels = list(next(iter(rows.values()))[1]["summary"]["labels"])
+    found = {method: {(r["label"], r["metric"]): r for r in said["summary"]} for method, (_, said) in rows.items()}
+    labels = list(dict.fromkeys(label for label, _ in next(iter(found.values())) if label != ALL))
     print(
-        f"{args.data.name}, annotations kept with probability {args.keep}, {args.test} test cases, seed {args.seed}, "
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores\n"
+        f"{args.data.name}: annotations kept with probability {args.keep}, {args.test} test cases, seed {args.seed}, "
+        f"{platform.machine()}, {os.cpu_count()} cores\n"
     )
-    print("| method | minutes |", " | ".join(labels), "| mean Dice | mean HD95 mm |")
-    print("|---|---|" + "---|" * (len(labels) + 2))
-    for method, (minutes, found) in rows.items():
-        summary = found["summary"]
-        cells = [f"{summary['labels'][label]['dice']['mean']:.3f}" for label in labels]
-        overall = summary["all"]
+    print("| method | minutes |", " | ".join(labels), "| mean Dice | HD95 mm | ASSD mm |")
+    print("|---|---|" + "---|" * (len(labels) + 3))
+    for method, values in found.items():
+        cells = [_number(values[label, "dice"]["mean"], 3) for label in labels]
+        dice = values[ALL, "dice"]
         print(
-            f"| {method} | {minutes:.1f} |",
-            " | ".join(cells),
-            f"| **{overall['dice']['mean']:.3f}** ± {overall['dice']['sd']:.3f} | {overall['hd95_mm']['mean']:.1f} |",
+            f"| {method} | {rows[method][0]:.1f} | {' | '.join(cells)} "
+            f"| **{_number(dice['mean'], 3)}** ± {_number(dice['deviation'], 3)} "
+            f"| {_number(values[ALL, 'hd95_mm']['mean'], 1)} | {_number(values[ALL, 'assd_mm']['mean'], 1)} |"
         )
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 if __name__ == "__main__":
