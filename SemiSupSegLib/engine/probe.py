@@ -6,12 +6,14 @@ is made; ``with autocast(probed):`` around every forward pass and loss. Paramete
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+import platform
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -69,9 +71,10 @@ def probe(config: Config, device: torch.device | str) -> Probe:
 
 
 def prepare_network(network: nn.Module, probed: Probe) -> nn.Module:
-    """The network, in place, in the memory format that was found; also sets the number of threads."""
+    """The network, in place, in the memory format that was found; also sets up threads and memory of the process."""
     if probed.device == "cpu":
         torch.set_num_threads(probed.threads)
+        _keep_freed_memory()
     if probed.channels_last:
         network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return network
@@ -93,6 +96,20 @@ def available_threads() -> int:
         if quota != "max":
             allowed.append(math.ceil(int(quota) / int(period)))
     return max(1, int(min(allowed)))
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Let glibc reuse what a step freed, up to 2 GB, for the next step.
+
+    It would give the memory back to the system after every step and be given zeroed pages anew: up to a tenth of its
+    time. Blocks above 32 MB, of inference in large windows, still go back at once. Without glibc nothing happens.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        trim_threshold, mmap_threshold = -1, -3  # malloc.h
+        mallopt(mmap_threshold, 32 << 20)
+        mallopt(trim_threshold, 2**31 - 1)
 
 
 @lru_cache(maxsize=8)

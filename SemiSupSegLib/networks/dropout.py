@@ -6,6 +6,8 @@ set to zero. So nothing is multiplied at full resolution: T passes are one convo
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -53,7 +55,27 @@ class ChannelDropoutHead(nn.Module):
 
 def _pointwise(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(B, F, *S) to (B, C, *S), contiguous as the targets are; weight (C, F), or (B, C, F) with one for each patch."""
-    batch, _, *size = features.shape
-    weight = weight.to(features.dtype).expand(batch, -1, -1)
-    columns = features.flatten(2)  # a view, also of channels-last features
-    return torch.baddbmm(bias.to(features.dtype)[:, None], weight, columns).view(batch, -1, *size)
+    batch, count, *size = features.shape
+    weight, bias = weight.to(features.dtype).expand(batch, -1, -1), bias.to(features.dtype)
+    rows = features.movedim(1, -1)
+    if features.device.type == "cpu" and rows.is_contiguous():
+        product: Tensor = _RowsToPlanes.apply(rows.view(batch, -1, count), weight, bias)  # type: ignore[no-untyped-call]
+    else:
+        product = torch.baddbmm(bias[:, None], weight, features.flatten(2))
+    return product.view(batch, -1, *size)
+
+
+class _RowsToPlanes(torch.autograd.Function):
+    """(B, V, F) rows, (B, C, F) weights, (C,) biases to (B, C, V); gradients come in rows, as the backbone has them."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        return torch.baddbmm(bias[:, None], weight, rows.transpose(1, 2))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight = ctx.saved_tensors
+        to_rows = gradient.transpose(1, 2) @ weight if ctx.needs_input_grad[0] else None
+        return to_rows, gradient @ rows, gradient.sum(dim=(0, 2))
