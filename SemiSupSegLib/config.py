@@ -211,7 +211,7 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "quick": Preset(minutes=5, voxels=1_000_000, patch_voxels=131_072, batch_size=2, filters=16),
-    "balanced": Preset(minutes=15, voxels=2_000_000, patch_voxels=196_608, batch_size=2, filters=16),
-    "thorough": Preset(minutes=60, voxels=8_000_000, patch_voxels=262_144, batch_size=2, filters=24),
+    "quick": Preset(minutes=5, voxels=500_000, patch_voxels=98_304, batch_size=2, filters=16),
+    "balanced": Preset(minutes=15, voxels=1_000_000, patch_voxels=163_840, batch_size=2, filters=16),
+    "thorough": Preset(minutes=60, voxels=3_000_000, patch_voxels=262_144, batch_size=2, filters=24),
 }

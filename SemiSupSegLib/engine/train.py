@@ -62,9 +62,8 @@ def train(
     """Train the run's method on the project until the budget is spent or the user stops it.
 
     Args:
-        run: its ``config.json`` says everything; events, log and checkpoints go there. Voxels that a relabelling
-        round added
-            are in its folder ``pseudo``, see :mod:`SemiSupSegLib.data.pseudo`.
+        run: its ``config.json`` says everything; events, log and checkpoints go there. Voxels that a relabelling round
+            added are in its folder ``pseudo``, see :mod:`SemiSupSegLib.data.pseudo`.
         project: labels and cases.
         from_scratch: begin with random weights; otherwise with the promoted model when there is one.
         resume: go on from the run's last checkpoint.
@@ -79,15 +78,15 @@ def train(
     loop = Loop(run, project, run.config(), fabric, Reporter(run, speaks=fabric.is_global_zero))
     try:
         checkpoint = _begin(loop, reason, resume=resume)
+        folder = start or (None if from_scratch else promoted_model(project.models_folder))
+        earlier = None if folder is None or checkpoint is not None else Model.load(folder)
         try:
-            cases, holdout = _prepare(loop)
+            cases, holdout = _prepare(loop, earlier)
         except _StopError:
             loop.reporter.say(EventKind.STOPPED, step=0 if checkpoint is None else checkpoint.step)
             return Outcome(finished=False)
         if checkpoint is None:
-            checkpoint = _first_checkpoint(
-                loop, start or (None if from_scratch else promoted_model(project.models_folder))
-            )
+            checkpoint = _first_checkpoint(loop, earlier)
         if loop.go(cases, holdout, checkpoint):
             return Outcome(finished=False)
         return _finish(loop, promotes=promotes)
@@ -119,11 +118,13 @@ def _begin(loop: Loop, reason: str, *, resume: bool) -> Checkpoint | None:
     return checkpoint
 
 
-def _prepare(loop: Loop) -> tuple[list[PreparedCase], list[PreparedCase]]:
+def _prepare(loop: Loop, earlier: Model | None) -> tuple[list[PreparedCase], list[PreparedCase]]:
     """Training and hold-out cases on the training grid, out of the cache where they are there already."""
     begin = time.monotonic()
     if loop.config.data.intensity == "ct" and loop.config.data.ct_window is None:
-        data = replace(loop.config.data, ct_window=ct_statistics(loop.project))
+        # A round goes on with the window of the model it starts from: its weights are used to those numbers.
+        window = None if earlier is None else earlier.config.data.ct_window
+        data = replace(loop.config.data, ct_window=window or ct_statistics(loop.project))
         loop.config = replace(loop.config, data=data)
 
     def on_progress(done: int, of: int) -> None:
@@ -158,13 +159,12 @@ def _prepare(loop: Loop) -> tuple[list[PreparedCase], list[PreparedCase]]:
     return cases, holdout
 
 
-def _first_checkpoint(loop: Loop, folder: Path | None) -> Checkpoint:
+def _first_checkpoint(loop: Loop, earlier: Model | None) -> Checkpoint:
     """The run's very first checkpoint: random weights, or an earlier model's. It is what a resume falls back to."""
     loop.build()
-    if folder is not None:
-        model = Model.load(folder)
-        new = loop.state.start_from(model.weights, model.label_set.names, loop.project.label_set.names)
-        said = f"starting from model {folder.name}" + (f", {len(new)} tensors new" if new else "")
+    if earlier is not None:
+        new = loop.state.start_from(earlier.weights, earlier.label_set.names, loop.project.label_set.names)
+        said = f"starting from model {earlier.name}" + (f", {len(new)} tensors new" if new else "")
         loop.reporter.say(EventKind.HEARTBEAT, doing=said)
     return loop.save("last")
 

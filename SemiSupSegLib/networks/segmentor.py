@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+import math
 from typing import NamedTuple
 
 import torch
@@ -16,6 +16,8 @@ from .dropout import ChannelDropoutHead
 __all__ = ["Segmentor", "SegmentorOutput"]
 
 _HEADS = ("logits", "sdm")
+PRIOR = 0.05
+"""Share of voxels that a label is expected to have before anything was learnt (Lin et al., ICCV 2017, 3.3)."""
 
 
 class SegmentorOutput(NamedTuple):
@@ -51,9 +53,11 @@ class Segmentor(nn.Module):
             msg = f"heads {heads}: expected 'logits' and perhaps 'sdm'"
             raise ValueError(msg)
         self.exclusive = config.activation == "softmax"
-        self.multiple = tuple(prod(stride[axis] for stride in strides_of(config)) for axis in range(3))
+        self.multiple = tuple(math.prod(stride[axis] for stride in strides_of(config)) for axis in range(3))
         self.backbone, features = backbone(config, modalities)
         self.head = ChannelDropoutHead(features, labels + self.exclusive, config.dropout)
+        if not self.exclusive:  # begin by expecting a label hardly anywhere: steps are not spent on learning that
+            nn.init.constant_(self.head.bias, math.log(PRIOR / (1 - PRIOR)))
         self.sdm_head = ChannelDropoutHead(features, labels, config.dropout) if "sdm" in heads else None
 
     def forward(self, image: Tensor) -> SegmentorOutput:

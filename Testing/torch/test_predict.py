@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from SemiSupSegLib.cli.main import main
 from SemiSupSegLib.config import Config, DataConfig, NetworkConfig, TrainConfig
 from SemiSupSegLib.engine import prediction_files
+from SemiSupSegLib.engine.evaluate import evaluate_folders
 from SemiSupSegLib.engine.model import Model
 from SemiSupSegLib.engine.predict import predict_case, predict_folder, predict_volume
 from SemiSupSegLib.engine.prediction import Prediction
@@ -354,6 +355,15 @@ def test_g09_volumes_outside_the_project_are_predicted_and_a_bad_one_stops_nobod
             assert (output / file.format(name)).is_file()
         assert (output / found.volumes[name]["liver"]["uncertainty"]).is_file()
     assert json.loads((output / "labels.json").read_text())["labels"] == {"1": "liver", "2": "left kidney"}
+
+
+@pytest.mark.e2e
+def test_what_is_predicted_for_a_folder_can_be_evaluated(a_model, a_folder_of_images, tmp_path):
+    predict_folder(a_model, a_folder_of_images, tmp_path / "out", passes=0, maps="none")
+    found = evaluate_folders(tmp_path / "out", tmp_path / "out")
+    assert not found.matched_by_number
+    assert {(r.case, r.label) for r in found.rows} >= {("first_scan", "liver"), ("second", "left kidney")}
+    assert all(r.scores.dice == 1 or np.isnan(r.scores.dice) for r in found.rows)
 
 
 @pytest.mark.robustness
