@@ -68,7 +68,7 @@ class NetworkConfig:
     """``batch`` is the papers' choice; it mixes the cases of a batch and depends on how they fall on processes."""
     activation: Literal["sigmoid", "softmax"] = "sigmoid"
     """``sigmoid``: one binary problem per label (SMILE); ``softmax``: exclusive labels with a background channel."""
-    dropout: float = 0.5
+    dropout: float = 0.2
     """Channel dropout before the last convolution, 0 to 0.9; what Monte Carlo passes switch."""
     strides: tuple[tuple[int, int, int], ...] | None = None
     """Downsampling (1 or 2) along X, Y, Z between the levels, first from full resolution; None halves all axes.
