@@ -123,7 +123,7 @@ def _probed(device: str, precision: str, filters: int) -> Probe:
     if len(candidates) == 1:
         return Probe(device, *candidates[0], threads, f"{precision} was asked for")  # type: ignore[arg-type]
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     try:
         times = _measure(filters, candidates)
     finally:
@@ -132,11 +132,15 @@ def _probed(device: str, precision: str, filters: int) -> Probe:
     if times.get(("bfloat16", True), math.inf) * _WORTH_IT < times[exact]:
         best = ("bfloat16", True)
     took = "; ".join(f"{_FORMATS[f]} {1000 * t:.0f} ms" for f, t in times.items())
-    return Probe(device, *best, threads, f"a small training step took: {took}")  # type: ignore[arg-type]
+    return Probe(device, *best, threads, f"a small training step in one thread took: {took}")  # type: ignore[arg-type]
 
 
 def _measure(filters: int, candidates: list[tuple[str, bool]]) -> dict[tuple[str, bool], float]:
-    """Seconds of a small training step, the least of a few; candidates take turns, as other programs come and go."""
+    """Processor seconds of a small training step in one thread, the least of a few.
+
+    Time that other programs take does not count so: on a busy machine several threads wait for each other most of the
+    time, which says nothing about the arithmetic.
+    """
     end = time.perf_counter() + SECONDS
     times = dict.fromkeys(candidates, math.inf)
     with torch.random.fork_rng(devices=[]):
@@ -171,8 +175,8 @@ def _step(block: nn.Module, image: torch.Tensor, candidate: tuple[str, bool]) ->
     memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
     block.to(memory_format=memory_format).zero_grad()  # type: ignore[call-overload]
     image = image.to(memory_format=memory_format)
-    start = time.perf_counter()
+    start = time.process_time()
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
         loss = block(image).float().square().mean()
     loss.backward()
-    return time.perf_counter() - start
+    return time.process_time() - start

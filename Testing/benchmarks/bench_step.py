@@ -117,8 +117,10 @@ def take_turns(seconds: float, arguments: list[str]) -> tuple[dict[str, list[flo
     """Seconds of every step of each contender (the first, which warms up, left out), and their words."""
     command = [sys.executable, __file__, *arguments, "--serve"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    children = {name: subprocess.Popen([*command, name], **pipes) for name in CONTENDERS}  # type: ignore[call-overload]
-    words = {name: child.stdout.readline().strip() for name, child in children.items()}
+    children, words = {}, {}
+    for name in CONTENDERS:  # one after the other, so that none is disturbed while it sets itself up
+        children[name] = subprocess.Popen([*command, name], **pipes)  # type: ignore[call-overload]
+        words[name] = children[name].stdout.readline().strip()
     times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times["plain"]) < 3:
