@@ -132,7 +132,7 @@ def test_naive_unlearns_the_sphere_that_nobody_annotated_in_a_case_and_no_other_
     """The second case's right ball: background to the baseline, unknown to all others, from the same two cases."""
     name, _, probability = trained
     inside = probability[1, 1][a_batch.target[0, 1]].mean()
-    assert inside < 0.3 if name == "naive" else inside > 0.7
+    assert inside < 0.3 if name == "naive" else inside > 0.5  # 0.5: what a proposal is made of
 
 
 def test_an_unknown_option_is_refused_by_name(a_method: Method) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,8 +135,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights_as_an_uninterrupted_one(
 
 @pytest.mark.resume
 @pytest.mark.slow
-def test_g05_a_killed_training_resumes_from_its_last_checkpoint(a_project: Project) -> None:
-    config = a_config(iterations=8, checkpoint_seconds=0.0)
+def test_g05_a_killed_training_resumes_from_its_last_checkpoint(
+    a_project: Project, distance: Callable[..., float]
+) -> None:
+    config = a_config(iterations=8, checkpoint_seconds=0.0, optimizer="sgd", learning_rate=0.05)
     whole = a_run(a_project, config)
     train(whole, a_project, from_scratch=True, promotes=False)
     killed = a_run(a_project, config)
@@ -160,8 +163,7 @@ train.train(Run.open(Path({str(killed.folder)!r})), Project.open(Path({str(a_pro
     assert checkpoint is not None
     assert checkpoint.step == 5
     assert train(killed, a_project, resume=True, promotes=False).finished
-    for name, weight in last_weights(whole).items():
-        assert torch.allclose(weight, last_weights(killed)[name], atol=1e-5), name
+    assert distance(last_weights(whole), last_weights(killed), a_project.label_set, config) < 1e-3
 
 
 def test_a_round_starts_from_the_model_in_use_unless_told_otherwise(a_project: Project) -> None:
