@@ -12,7 +12,7 @@ import os
 import platform
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
@@ -64,9 +64,10 @@ def probe(config: Config, device: torch.device | str) -> Probe:
     """
     found = _probed(torch.device(device).type, config.train.precision, config.network.filters)
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        shared = [found]
-        dist.broadcast_object_list(shared, src=0)
-        found = shared[0]
+        chosen = torch.tensor([found.precision == "bfloat16", found.channels_last], dtype=torch.uint8, device=device)
+        dist.broadcast(chosen, src=0)
+        reduced, last = (bool(answer) for answer in chosen.tolist())
+        found = replace(found, precision="bfloat16" if reduced else "float32", channels_last=last)
     return found
 
 
