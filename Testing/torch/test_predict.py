@@ -58,8 +58,8 @@ class Corner(nn.Module):
         return logits.float().sigmoid()
 
 
-def a_config(spacing=(2.0, 3.0, 4.0), **network) -> Config:
-    data = DataConfig(spacing=spacing, patch_size=(16, 16, 16))
+def a_config(spacing=(2.0, 3.0, 4.0), patch_size=(16, 16, 16), **network) -> Config:
+    data = DataConfig(spacing=spacing, patch_size=patch_size)
     return Config(network=NetworkConfig(backbone="vnet", filters=8, **network), data=data, train=FLOAT32)
 
 
@@ -135,8 +135,9 @@ def test_g12_another_training_spacing_moves_nothing(spacing):
     grid = Grid((30, 27, 24), (2.0, 3.0, 4.0), (1.0, 2.0, 3.0), _oblique())
     image = image_from_kji(np.random.default_rng(0).random(grid.shape, np.float32), grid)
     model = Model(
-        config=a_config(spacing), label_set=LabelSet.from_names(["corner"]), weights={}, run="", checkpoint="", step=0
-    )
+        config=a_config(spacing, patch_size=(64, 64, 64)),  # one window: each would mark a corner of its own
+        label_set=LabelSet.from_names(["corner"]), weights={}, run="", checkpoint="", step=0,
+    )  # fmt: skip
     prediction = predict_volume(model, image, inference=Inference(Corner(), model.config, device="cpu"), passes=0)
     k, j, i = np.nonzero(prediction.labels[0])
     # i points to the left and j to the back in this image: right and back are low i and high j
@@ -431,3 +432,11 @@ def test_a_project_without_a_model_says_what_to_do(tmp_path, capsys):
     Project.create(tmp_path / "study", label_set=ORGANS)
     assert main(["predict", str(tmp_path / "study")]) == 1
     assert "train one first" in capsys.readouterr().err
+
+
+def test_a_volume_is_seen_as_in_training_in_patches_for_instance_norm_and_whole_for_batch_norm() -> None:
+    size = (40, 30, 20)
+    for norm, window in (("instance", (16, 16, 16)), ("batch", size)):
+        config = a_config(norm=norm)
+        inference = Inference(Segmentor(config.network, labels=2), config, device="cpu", memory_gb=8)
+        assert inference.windows(size, labels=2).window == window
