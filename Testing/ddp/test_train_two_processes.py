@@ -24,7 +24,8 @@ from SemiSupSegLib.project.project import Project
 from SemiSupSegLib.project.synthetic import ORGANS, synthetic_case
 
 REPOSITORY = Path(__file__).parents[2]
-STRIDES = ((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1))
+STRIDES = ((2, 2, 2), (2, 2, 2))
+"""Shallow: instance normalisation of a handful of voxels would blow rounding up to a tenth of the way."""
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def a_project(tmp_path: Path) -> Project:
 def weights_after(project: Project, launcher: list[str]) -> tuple[dict[str, torch.Tensor], Run]:
     config = Config(
         data=DataConfig(spacing=(8.0, 8.0, 8.0), patch_size=(16, 16, 16)),
-        network=NetworkConfig(backbone="vnet", filters=8, dropout=0.0, strides=STRIDES),
+        network=NetworkConfig(backbone="dynunet", filters=8, dropout=0.0, strides=STRIDES),
         train=TrainConfig(
             iterations=4, batch_size=2, workers=0, precision="float32", optimizer="sgd", learning_rate=0.1
         ),

@@ -18,6 +18,8 @@ from SemiSupSegLib.methods.base import METHODS, Method, method_named, rampup
 from SemiSupSegLib.project.labels import LabelSet
 
 SPHERES = LabelSet.from_names(["left ball", "right ball"])
+STEPS = 120
+"""Twice what the annotated sphere needs: what nobody annotated is learnt from its likeness, and later."""
 NETWORK = NetworkConfig(backbone="dynunet", filters=8, dropout=0.1, strides=((2, 2, 2), (2, 2, 2)))
 SIDE = 16
 
@@ -107,12 +109,12 @@ def test_no_parameter_is_unused(a_method: Method, a_batch: Batch) -> None:
 
 @pytest.fixture(scope="module", params=sorted(METHODS))
 def trained(request: pytest.FixtureRequest, a_batch: Batch) -> tuple[str, list[float], Tensor]:
-    """A method's name, its curve over 60 steps, and the probabilities that it ends with."""
+    """A method's name, its curve, and the probabilities that it ends with."""
     torch.manual_seed(0)
     method = METHODS[request.param]({}, SPHERES, NETWORK)
     step, curve = PlainStep(method), []
-    for iteration in range(60):
-        step.iteration, step.progress = iteration, iteration / 60
+    for iteration in range(STEPS):
+        step.iteration, step.progress = iteration, iteration / STEPS
         curve.append(sum(term.item() for term in method.training_step(a_batch, step).values()))
     segmentor = step.networks["segmentor"].eval()
     with torch.no_grad():
@@ -121,7 +123,7 @@ def trained(request: pytest.FixtureRequest, a_batch: Batch) -> tuple[str, list[f
 
 def test_60_steps_on_two_spheres_beat_the_start(trained: tuple[str, list[float], Tensor], a_batch: Batch) -> None:
     _, curve, probability = trained
-    assert sum(curve[-10:]) / 10 < 0.6 * curve[0]
+    assert sum(curve[50:60]) / 10 < 0.6 * curve[0]
     found, truth = probability[:1] > 0.5, a_batch.target[:1]
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.7
 
@@ -132,7 +134,7 @@ def test_naive_unlearns_the_sphere_that_nobody_annotated_in_a_case_and_no_other_
     """The second case's right ball: background to the baseline, unknown to all others, from the same two cases."""
     name, _, probability = trained
     inside = probability[1, 1][a_batch.target[0, 1]].mean()
-    assert inside < 0.3 if name == "naive" else inside > 0.5  # 0.5: what a proposal is made of
+    assert inside < 0.3 if name == "naive" else inside > 0.7
 
 
 def test_an_unknown_option_is_refused_by_name(a_method: Method) -> None:

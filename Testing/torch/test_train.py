@@ -29,7 +29,8 @@ from SemiSupSegLib.project.project import Project
 from SemiSupSegLib.project.synthetic import ORGANS, synthetic_case
 
 REPOSITORY = Path(__file__).parents[2]
-STRIDES = ((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1))
+STRIDES = ((2, 2, 2), (2, 2, 2))
+"""Shallow: instance normalisation of a handful of voxels would blow rounding up to a tenth of the way."""
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def a_project(tmp_path: Path) -> Project:
 def a_config(**train: object) -> Config:
     return Config(
         data=DataConfig(spacing=(8.0, 8.0, 8.0), patch_size=(16, 16, 16)),
-        network=NetworkConfig(backbone="vnet", filters=8, dropout=0.0, strides=STRIDES),
+        network=NetworkConfig(backbone="dynunet", filters=8, dropout=0.0, strides=STRIDES),
         train=TrainConfig(**{"iterations": 6, "batch_size": 2, "workers": 0, "precision": "float32", **train}),  # type: ignore[arg-type]
     )
 
