@@ -20,6 +20,8 @@ __all__ = ["VERBS"]
 CASES = 10
 KEPT = 0.45
 """Probability with which an organ's annotation is kept in a training case."""
+AGREES = 0.75
+"""Dice with the reference from which the demo accepts a proposal."""
 WHO = "demo"
 MARK = ".semisupseg-demo"
 """An empty file: this folder was made by the demo and may be made again."""
@@ -30,7 +32,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "folder", metavar="FOLDER", type=Path, help="where to; a folder of an earlier demo is made anew"
     )
     parser.add_argument(
-        "--minutes", type=float, default=1.0, metavar="N", help="of each of the two rounds (default: %(default)s)"
+        "--minutes", type=float, default=1.5, metavar="N", help="of each of the two rounds (default: %(default)s)"
     )
 
 
@@ -46,8 +48,9 @@ def _run(args: argparse.Namespace) -> int:
     _do("review", project)
     accepted = _accept_what_is_right(project, cohort)
     print(f"\n{accepted} proposals agree with the reference and were accepted; a person would look at each.\n")
-    _do("undo", project)
-    print("(and the last one again, to show that every decision can be taken back)\n")
+    if accepted:
+        print("Every decision can be taken back, as the last of these now:")
+        _do("undo", project)
     scores.append(_round(project, cohort, args.minutes))
     print(table(_rows(scores), ("Dice where nothing was annotated", "round 1", "round 2")))
     pictures = _pictures(project, cohort, folder / "pictures")
