@@ -104,7 +104,7 @@ def _round(project: Path, cohort: Path, minutes: float) -> dict[str, float]:
 
 def _accept_what_is_right(project: Path, cohort: Path) -> int:
     scores = {(r["case"], r["label"]): r["dice"] for r in _asked("evaluate", project, "--reference", cohort)["rows"]}
-    right = [c for c in _asked("review", project)["candidates"] if (scores.get((c["case"], c["label"])) or 0) > 0.8]
+    right = [c for c in _asked("review", project)["candidates"] if (scores.get((c["case"], c["label"])) or 0) > AGREES]
     for candidate in right:
         _do("accept", project, candidate["case"], candidate["label"], "--who", WHO)
     return len(right)
