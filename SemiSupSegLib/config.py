@@ -44,12 +44,23 @@ class DataConfig:
     """Share of patches centred on a voxel of an annotated label, 0 to 1; the label is drawn first, each as often."""
     unlabelled: float = 0.0
     """Share of the batch drawn from cases without any annotation, 0 to 1; methods that learn from them raise it."""
+    augmentation: Literal["ours", "uamt"] = "ours"
+    """``ours``: rotation, scaling, elastic, flips and intensity as set above; ``uamt``: none of them, but a quarter turn
+    in the axial plane and always one flip, as UA-MT, SASSNet and their successors do."""
+    distance: Literal["none", "volume", "crop"] = "none"
+    """Signed distance maps in the batches: ``volume``: in mm, made once a case; ``crop``: anew for each patch, as SASSNet
+    published it. Methods that learn them switch it on."""
+    distance_mm: float = 20.0
+    """For ``volume``: mm at which the distance is clipped, and by which it is divided; above 0."""
 
     def __post_init__(self) -> None:
         for name, low, high in (("scaling", 0, 0.5), ("foreground", 0, 1), ("unlabelled", 0, 1)):
             if not low <= getattr(self, name) <= high:
                 msg = f"data.{name}: {getattr(self, name)} is not between {low} and {high}"
                 raise ConfigError(msg)
+        if not self.distance_mm > 0:
+            msg = f"data.distance_mm: {self.distance_mm} is not above 0"
+            raise ConfigError(msg)
         if min(self.spacing) <= 0 or min(self.patch_size) < 1:
             msg = f"data.spacing {self.spacing} and data.patch_size {self.patch_size} must be positive"
             raise ConfigError(msg)
@@ -100,7 +111,10 @@ class TrainConfig:
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """``sgd``: momentum 0.9, the papers' choice."""
     learning_rate: float = 1e-3
-    """Peak learning rate; it decays to 0 at the end of the budget as (1 - progress) ** 0.9."""
+    """Peak learning rate."""
+    schedule: Literal["poly", "step"] = "poly"
+    """How it decays: ``poly`` to 0 at the end of the budget as (1 - progress) ** 0.9; ``step`` to a tenth after each
+    2500/6000 of the budget, as UA-MT and SASSNet do."""
     weight_decay: float = 1e-4
     """Decoupled for adamw, L2 for sgd."""
     ema_decay: float = 0.99

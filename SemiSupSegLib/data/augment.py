@@ -2,7 +2,7 @@
 resampling.
 
 Parameters are drawn first and applied second. Everything is in millimetres, so that thick slices are not sheared. A
-patch that is only cropped and mirrored is not interpolated at all.
+patch that is only cropped, turned by quarters and mirrored is not interpolated at all.
 """
 
 from __future__ import annotations
@@ -39,19 +39,39 @@ class Deformation:
     """(3, GX, GY, GZ) displacement of the control points in mm; None without."""
     flips: tuple[bool, bool, bool]
     """Whether the finished patch is mirrored along X, Y, Z."""
+    quarter_turns: int = 0
+    """Turns of 90 degrees from X towards Y, 0 to 3, before the mirrors: voxels change places, whatever their spacing."""
 
     @property
     def flipped_axes(self) -> tuple[int, ...]:
         """Numbers of the mirrored axes among (X, Y, Z), counted from the end so that leading axes do not matter."""
         return tuple(axis - 3 for axis, flip in enumerate(self.flips) if flip)
 
+    @property
+    def moves_voxels(self) -> bool:
+        """Whether voxels change places after the resampling."""
+        return bool(self.quarter_turns or self.flipped_axes)
+
+    def size_before_turns(self, size: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Voxels X, Y, Z to cut for a finished patch of a size: X and Y change places in an odd number of turns."""
+        return (size[1], size[0], size[2]) if self.quarter_turns % 2 else size
+
+    def turned_and_flipped(self, values: Tensor) -> Tensor:
+        """(..., X, Y, Z) values of the patch at their final places."""
+        return values.rot90(self.quarter_turns, (-3, -2)).flip(self.flipped_axes)
+
 
 def draw_deformation(random: np.random.Generator, config: DataConfig) -> Deformation:
     """Draw one; a plain crop when all of rotation, scaling, elastic and flips are off.
 
     Rotation is uniform up to ``rotation`` about Z and up to a third of it about X and Y; scaling is uniform in its
-    logarithm between 1 / (1 + ``scaling``) and 1 + ``scaling``, alike along all axes.
+    logarithm between 1 / (1 + ``scaling``) and 1 + ``scaling``, alike along all axes. ``uamt`` is a quarter turn,
+    0 to 3 of them, and then a mirror along X or Y, never none (Yu et al., "UA-MT", MICCAI 2019; the authors' code): the
+    patch is always one of the four mirror images of the square, and never as the scanner gave it.
     """
+    if config.augmentation == "uamt":
+        turns, axis = int(random.integers(4)), int(random.integers(2))
+        return Deformation(None, None, (axis == 0, axis == 1, False), turns)
     flips = tuple(bool(random.random() < 0.5) and allowed for allowed in config.flips)
     deformed, bent = random.random() < DEFORMED, random.random() < ELASTIC
     angles = np.deg2rad(config.rotation) * random.uniform(-1, 1, 3) * (1 / 3, 1 / 3, 1)

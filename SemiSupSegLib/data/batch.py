@@ -39,6 +39,10 @@ class Batch:
     """The project's labels."""
     case_ids: tuple[str, ...]
     """Case of each patch."""
+    sdm: Tensor | None = None
+    """(B, K, *S) float32 in [-1, 1]: signed distance to each label's surface, negative inside, +1 where the label is
+    absent; see :mod:`.distance`. It means something for labels that are known everywhere, and nothing for others. None
+    unless ``data.distance`` asks for it, and when no patch is of an annotated case."""
 
     @cached_property
     def target(self) -> Tensor:

@@ -6,17 +6,35 @@ same target in every crop. :func:`crop_distance` is the paper's: per crop, in vo
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..project.annotation import label_mask
 from ..project.geometry import Grid, array_xyz, image_from_xyz
+from ..project.labels import LabelSet
 from .cache import Cache, Made, StoredArray
 from .prepared import PreparedCase
 
-__all__ = ["crop_distance", "distance_maps", "inner_boundary", "signed_distance"]
+__all__ = [
+    "crop_distance",
+    "crop_distances",
+    "distance_maps",
+    "inner_boundary",
+    "signed_distance",
+    "with_distance",
+]
 
 VERSION = 1
+
+
+def with_distance(case: PreparedCase, tau: float, cache: Cache | None = None) -> PreparedCase:
+    """The case with its :func:`distance_maps`, to be cut into patches with the rest; unchanged when no label of it is
+    annotated."""
+    if not case.annotated.any():
+        return case
+    return replace(case, arrays={**case.arrays, "distance": distance_maps(case, tau, cache)})
 
 
 def distance_maps(case: PreparedCase, tau: float, cache: Cache | None = None) -> StoredArray | NDArray[np.float16]:
@@ -61,7 +79,31 @@ def signed_distance(mask: NDArray[np.bool_], spacing: tuple[float, float, float]
         return np.ones(mask.shape, np.float32)
     if mask.all():
         return np.full(mask.shape, -1, np.float32)
-    return np.asarray(np.clip(_maurer(mask, spacing) / tau, -1, 1), np.float32)
+    near = _surroundings(mask, [int(tau / mm) + 1 for mm in spacing])  # further out it is clipped
+    if mask[near].all():  # the mask fills its side of a volume that is cut off right behind it
+        near = (slice(None),) * 3
+    result = np.ones(mask.shape, np.float32)
+    result[near] = np.clip(_maurer(mask[near], spacing) / tau, -1, 1)
+    return result
+
+
+def crop_distances(
+    labels: NDArray[np.integer], label_set: LabelSet, annotated: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """:func:`crop_distance` of every label of a crop.
+
+    Args:
+        labels: (L, X, Y, Z) layers of :attr:`LabelSet.places`.
+        label_set: the project's labels.
+        annotated: (K,) bool; a label that is not has +1 everywhere, which means nothing: weigh it with 0.
+
+    Returns:
+        (K, X, Y, Z) in [-1, 1].
+    """
+    maps = np.ones((len(label_set), *labels.shape[1:]), np.float32)
+    for k in np.flatnonzero(annotated):
+        maps[k] = crop_distance(label_mask(labels, label_set, int(k)))
+    return maps
 
 
 def crop_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -102,6 +144,15 @@ def inner_boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         core[tuple(ahead)] &= mask[tuple(behind)]
         core[tuple(behind)] &= mask[tuple(ahead)]
     return mask & ~core
+
+
+def _surroundings(mask: NDArray[np.bool_], margin: list[int]) -> tuple[slice, ...]:
+    """The box of the mask (not empty) with so many more voxels on all sides, within the volume."""
+    box = []
+    for axis, more in enumerate(margin):
+        there = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+        box.append(slice(max(int(there[0]) - more, 0), int(there[-1]) + 1 + more))
+    return tuple(box)
 
 
 def _maurer(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float32]:

@@ -34,20 +34,24 @@ class Patch:
     """(1, *S) bool."""
     pseudo: Tensor | None
     """(K, *S) bool."""
+    sdm: Tensor | None = None
+    """(K, *S) float32."""
 
 
 def cut(case: PreparedCase, start: tuple[int, int, int], size: tuple[int, int, int], deformation: Deformation) -> Patch:
     """A patch of a case.
 
-    Beyond the volume the image is ``case.padding``, labels are 0, and nothing is valid. The image is interpolated
-    linearly, all else takes the nearest voxel; a crop takes voxels as they are.
+    Beyond the volume the image is ``case.padding``, labels are 0, distances are those of the nearest voxel, and nothing
+    is valid. Image and distances are interpolated linearly, all else takes the nearest voxel; a crop takes voxels as
+    they are. Distances stay those of the volume where a deformation stretches it.
 
     Args:
         case: where from.
         start: first voxel of the undeformed patch; it may lie outside the volume.
-        size: voxels X, Y, Z.
+        size: voxels X, Y, Z of the finished patch; it is cut the other way round before an odd number of quarter turns.
         deformation: see :mod:`.augment`.
     """
+    size = deformation.size_before_turns(size)
     if deformation.matrix is None:
         low, high = np.asarray(start, np.int64), np.asarray(start, np.int64) + size
     else:
@@ -59,8 +63,7 @@ def cut(case: PreparedCase, start: tuple[int, int, int], size: tuple[int, int, i
     patch = _crop(case, low, high)
     if deformation.matrix is not None:
         patch = _resampled(patch, voxels - torch.from_numpy(low.astype(np.float32))[:, None, None, None])
-    axes = deformation.flipped_axes
-    return _mapped(patch, patch.image.flip(axes), lambda t: t.flip(axes)) if axes else patch
+    return _mapped(patch, deformation.turned_and_flipped) if deformation.moves_voxels else patch
 
 
 def whole(case: PreparedCase) -> Batch:
@@ -70,13 +73,13 @@ def whole(case: PreparedCase) -> Batch:
 
 def collate(patches: Sequence[Patch]) -> Batch:
     """Patches of one size to a batch; ``region`` is None when no label of it is partial, ``pseudo`` when nothing was
-    added."""
+    added, ``sdm`` when no patch has one."""
     label_set = patches[0].case.label_set
     labels = [patch.labels for patch in patches]
     if any(one.dtype != labels[0].dtype for one in labels):
         labels = [one.to(torch.int16) for one in labels]
     every = (len(patches), len(label_set), *patches[0].image.shape[1:])
-    region = pseudo = None
+    region = pseudo = sdm = None
     if any(patch.region is not None for patch in patches):
         region = torch.zeros(every, dtype=torch.bool)
         for row, patch in zip(region, patches, strict=True):
@@ -87,6 +90,11 @@ def collate(patches: Sequence[Patch]) -> Batch:
         for row, patch in zip(pseudo, patches, strict=True):
             if patch.pseudo is not None:
                 row[:] = patch.pseudo
+    if any(patch.sdm is not None for patch in patches):
+        sdm = torch.ones(every)
+        for row, patch in zip(sdm, patches, strict=True):
+            if patch.sdm is not None:
+                row[:] = patch.sdm
     return Batch(
         image=torch.stack([patch.image for patch in patches]),
         labels=torch.stack(labels),
@@ -97,6 +105,7 @@ def collate(patches: Sequence[Patch]) -> Batch:
         pseudo=pseudo,
         label_set=label_set,
         case_ids=tuple(patch.case.case_id for patch in patches),
+        sdm=sdm,
     )
 
 
@@ -113,7 +122,13 @@ def _crop(case: PreparedCase, low: NDArray[np.int64], high: NDArray[np.int64]) -
             result[into] = array
         return torch.from_numpy(result)
 
-    pseudo = case.pseudo((x, y, z))
+    def extended(array: NDArray[Any]) -> Tensor:
+        widths = [(0, 0), *((s.start, n - s.stop) for s, n in zip(into[1:], size, strict=True))]
+        if not array.size:
+            return torch.ones((len(array), *size))
+        return torch.from_numpy(np.pad(array.astype(np.float32), widths, mode="edge"))
+
+    pseudo, distance = case.pseudo((x, y, z)), case.distance
     return Patch(
         case,
         padded(case.image[:, x, y, z], case.padding, np.float32),
@@ -121,6 +136,7 @@ def _crop(case: PreparedCase, low: NDArray[np.int64], high: NDArray[np.int64]) -
         padded(case.region((x, y, z)), 0) if case.has_region else None,
         padded(case.valid((x, y, z)), 0),
         None if pseudo is None else padded(pseudo, 0),
+        None if distance is None else extended(distance[:, x, y, z]),
     )
 
 
@@ -130,7 +146,10 @@ def _resampled(patch: Patch, voxels: Tensor) -> Patch:
     places = torch.empty((1, *voxels.shape[1:], 3))
     for axis, length in enumerate(size):  # grid_sample counts from -1 to 1 and names the last axis first
         torch.add(voxels[axis] * (2 / max(length - 1, 1)), -1, out=places[0, ..., 2 - axis])
-    image = F.grid_sample(patch.image[None], places, mode="bilinear", padding_mode="border", align_corners=True)[0]
+
+    def interpolated(values: Tensor) -> Tensor:
+        return F.grid_sample(values[None], places, mode="bilinear", padding_mode="border", align_corners=True)[0]
+
     nearest = [voxels[axis].round_().clamp_(0, length - 1).long() for axis, length in enumerate(size)]
     where = ((nearest[0] * size[1] + nearest[1]) * size[2] + nearest[2]).numpy()
 
@@ -138,16 +157,21 @@ def _resampled(patch: Patch, voxels: Tensor) -> Patch:
         flat: NDArray[Any] = values.numpy().reshape(len(values), -1)
         return torch.from_numpy(flat.take(where, axis=1))
 
-    return _mapped(patch, image, taken)
+    return _mapped(patch, taken, interpolated)
 
 
-def _mapped(patch: Patch, image: Tensor, change: Callable[[Tensor], Tensor]) -> Patch:
-    """The patch with another image, and with each of its other tensors changed."""
+def _mapped(
+    patch: Patch, change: Callable[[Tensor], Tensor], change_smooth: Callable[[Tensor], Tensor] | None = None
+) -> Patch:
+    """The patch with each of its tensors changed; image and distances, which are smooth, in a way of their own when it
+    is given."""
+    smooth = change_smooth or change
     return Patch(
         patch.case,
-        image,
+        smooth(patch.image),
         change(patch.labels),
         None if patch.region is None else change(patch.region),
         change(patch.valid),
         None if patch.pseudo is None else change(patch.pseudo),
+        None if patch.sdm is None else smooth(patch.sdm),
     )

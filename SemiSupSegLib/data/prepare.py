@@ -6,6 +6,7 @@ Image and labels are cached apart, so that an accepted label costs the labels of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from ..project.labels import LabelSet
 from ..project.paths import inside
 from ..project.project import Project
 from .cache import Cache, Entry, Made, StoredArray
+from .distance import with_distance
 from .intensity import normalise
 from .prepared import Foreground, PreparedCase, label_arrays, pseudo_arrays
 from .pseudo import load_pseudo, pseudo_file, refuse_holdout, refuse_holdout_files
@@ -47,7 +49,7 @@ def prepare(
 
     Args:
         project: its ``cache_folder`` keeps what is computed.
-        config: spacing and normalisation.
+        config: spacing, normalisation and distance maps.
         on_progress: told (cases done, cases in all) before each case.
         pseudo: folder of voxels that a relabelling round added, see :mod:`.pseudo`.
 
@@ -62,7 +64,9 @@ def prepare(
 
 
 def prepare_holdout(project: Project, config: DataConfig, *, on_progress: Progress | None = None) -> list[PreparedCase]:
-    """All hold-out cases, with nothing but what people annotated there; raises as :func:`prepare` does."""
+    """All hold-out cases, with nothing but what people annotated there and without distance maps, which only training
+    needs; raises as :func:`prepare` does."""
+    config = replace(config, distance="none")
     return _prepare_all(project, project.holdout_cases(), config, on_progress, pseudo=None, people_only=True)
 
 
@@ -80,7 +84,7 @@ def prepare_case(
     Args:
         project: for its label set and cache folder.
         case: any case of it.
-        config: spacing and normalisation.
+        config: spacing, normalisation and distance maps.
         people_only: leave out everything that came from a model, accepted or not.
         pseudo: folder of added voxels; refused for a case of the hold-out.
         cache: of the project; opened when not given.
@@ -103,7 +107,7 @@ def prepare_case(
         added = Foreground(_needed(entry, "foreground"), tuple(entry.meta["counts"]))
     if cache is None:
         own.save_digests()
-    return PreparedCase(
+    prepared = PreparedCase(
         case.id,
         grid,
         project.label_set,
@@ -116,6 +120,7 @@ def prepare_case(
         added,
         labels.key,
     )
+    return with_distance(prepared, config.distance_mm, own) if config.distance == "volume" else prepared
 
 
 def prepare_image(image: sitk.Image, config: DataConfig) -> tuple[NDArray[np.float16], Grid]:

@@ -53,7 +53,8 @@ class PreparedCase:
     """Image value outside the volume: its lowest."""
     arrays: Mapping[str, StoredArray | NDArray[Any]]
     """``image`` (M, *S), ``labels`` (L, *S); packed bits (see :mod:`.bits`) when there are any: ``region`` (one
-    channel for each of ``region_channels``), ``ignore`` (one channel), ``pseudo`` (K channels)."""
+    channel for each of ``region_channels``), ``ignore`` (one channel), ``pseudo`` (K channels). ``distance``: see
+    :attr:`distance`."""
     region_channels: tuple[int, ...]
     """Labels that are partial: the channels of ``region``."""
     foreground: Foreground
@@ -77,6 +78,11 @@ class PreparedCase:
     def labels(self) -> NDArray[np.integer[Any]]:
         """(L, X, Y, Z) layers of :attr:`LabelSet.places`."""
         return _opened(self.arrays["labels"])
+
+    @property
+    def distance(self) -> NDArray[np.floating[Any]] | None:
+        """(K, X, Y, Z) signed distance maps in [-1, 1], float16; None where nobody asked for them."""
+        return _opened(self.arrays["distance"]) if "distance" in self.arrays else None
 
     @property
     def has_region(self) -> bool:

@@ -65,27 +65,29 @@ class Sampler:
         self.unannotated = [i for i, case in enumerate(cases) if not case.annotated.any()]
         self.unlabelled_slots = round(config.unlabelled * batch_size) if self.unannotated else 0
 
-    def draw(self, index: int) -> Placement:
-        """The place of patch ``index`` = iteration x batch size + slot."""
+    def draw(self, index: int, size: tuple[int, int, int] | None = None) -> Placement:
+        """The place of patch ``index`` = iteration x batch size + slot; size: voxels X, Y, Z to be cut, when they are
+        not ``patch_size``."""
+        size = size or self.config.patch_size
         random = generator(self.seed, index, 0)
         if index % self.batch_size >= self.batch_size - self.unlabelled_slots:
-            return self._anywhere(self.unannotated, random)
+            return self._anywhere(self.unannotated, size, random)
         if random.random() >= self.config.foreground:
-            return self._anywhere(self.annotated, random)
+            return self._anywhere(self.annotated, size, random)
         label = sorted(self.positives)[int(random.integers(len(self.positives)))]
         case, foreground = self.positives[label][int(random.integers(len(self.positives[label])))]
         voxel = foreground.voxel(label, int(random.integers(foreground.counts[label])))
-        reach = (JITTER * np.asarray(self.config.patch_size)).astype(int)
-        start = voxel - np.asarray(self.config.patch_size) // 2 + random.integers(-reach, reach + 1)
-        return Placement(case, self._within(start, case), label)
+        reach = (JITTER * np.asarray(size)).astype(int)
+        start = voxel - np.asarray(size) // 2 + random.integers(-reach, reach + 1)
+        return Placement(case, self._within(start, size, case), label)
 
-    def _anywhere(self, among: Sequence[int], random: np.random.Generator) -> Placement:
+    def _anywhere(self, among: Sequence[int], size: tuple[int, int, int], random: np.random.Generator) -> Placement:
         case = among[int(random.integers(len(among)))]
-        room = np.maximum(np.asarray(self.cases[case].shape) - self.config.patch_size, 0)
-        return Placement(case, self._within(random.integers(0, room + 1), case), None)
+        room = np.maximum(np.asarray(self.cases[case].shape) - size, 0)
+        return Placement(case, self._within(random.integers(0, room + 1), size, case), None)
 
-    def _within(self, start: np.ndarray, case: int) -> tuple[int, int, int]:
+    def _within(self, start: np.ndarray, size: tuple[int, int, int], case: int) -> tuple[int, int, int]:
         """The nearest start at which the patch lies in the volume; in its middle along axes that are too short."""
-        room = np.asarray(self.cases[case].shape) - self.config.patch_size
+        room = np.asarray(self.cases[case].shape) - size
         x, y, z = np.where(room >= 0, np.clip(start, 0, np.maximum(room, 0)), room // 2)
         return int(x), int(y), int(z)

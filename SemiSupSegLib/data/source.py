@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch.utils.data import Dataset
 
 from ..config import DataConfig
 from ..project.labels import LabelSet
 from .appearance import draw_appearance
 from .augment import draw_deformation
+from .distance import crop_distances
 from .patch import Patch, cut
 from .prepared import PreparedCase
 from .sampler import Sampler, generator
@@ -40,9 +42,13 @@ class PatchSource(Dataset[Patch]):
         self.sampler = Sampler(self.cases, config, batch_size=batch_size, seed=seed)
 
     def __getitem__(self, index: int) -> Patch:
-        place = self.sampler.draw(index)
-        case = self.cases[place.case]
         deformation = draw_deformation(generator(self.seed, index, 1), self.config)
+        place = self.sampler.draw(index, deformation.size_before_turns(self.config.patch_size))
+        case = self.cases[place.case]
         patch = cut(case, place.start, self.config.patch_size, deformation)
         appearance = draw_appearance(generator(self.seed, index, 2), self.config)
-        return replace(patch, image=appearance.apply(patch.image, padding=case.padding))
+        patch = replace(patch, image=appearance.apply(patch.image, padding=case.padding))
+        if self.config.distance == "crop" and case.annotated.any():
+            sdm = crop_distances(patch.labels.numpy(), self.label_set, case.annotated)
+            patch = replace(patch, sdm=torch.from_numpy(sdm))
+        return patch

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import torch
 from lightning_fabric import Fabric
@@ -19,6 +20,7 @@ from ..data.source import PatchSource
 from ..errors import RunError
 from ..jobs.protocol import EventKind
 from ..jobs.run import Run
+from ..methods.base import Judgement
 from ..project.project import Project
 from .backoff import is_out_of_memory, smaller
 from .budget import Budget, learning_rate
@@ -26,7 +28,7 @@ from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .launch import launch
 from .probe import Probe, probe
 from .reporter import Reporter
-from .state import TrainingState
+from .state import METHOD_STATE, TrainingState
 from .validate import validate
 
 __all__ = ["Loop"]
@@ -143,7 +145,7 @@ class Loop:
     def _step(self, batches: Batches, budget: Budget, progress: float) -> None:
         state = self.state
         rate = learning_rate(self.config.train, progress=progress, iteration=state.iteration, factor=self.factor)
-        state.progress = progress
+        state.progress, state.factor = progress, self.factor
         try:
             batch = next(batches).to(self.fabric.device)
             losses = state.train_step(batch, learning_rate=rate)
@@ -159,6 +161,7 @@ class Loop:
             fraction=budget.progress(state.iteration),
             eta=budget.eta_seconds(state.iteration),
             losses=losses,
+            log=state.method.log,
             learning_rate=rate,
             waiting=round(batches.waiting_seconds / max(budget.elapsed, 1e-9), 4),
         )
@@ -219,7 +222,11 @@ class Loop:
         return checkpoint
 
     def _validate(self, holdout: list[PreparedCase]) -> None:
-        """Score the hold-out on what people annotated there; the best so far is kept as ``best``."""
+        """Score the hold-out on what people annotated there; the best so far is kept as ``best``.
+
+        A method may judge otherwise, and may ask to go back to the last moment that it called good.
+        """
+        method = self.state.method
         scores = validate(
             self.state.predicting(),
             holdout,
@@ -227,12 +234,27 @@ class Loop:
             self.config,
             self.probed,
             alive=lambda: self.reporter.alive("scoring the hold-out"),
+            measure=method.measure,
         )
-        better = scores.mean is not None and (self.best is None or scores.mean >= self.best)
-        if better:
+        higher = scores.mean is not None and (self.best is None or scores.mean >= self.best)
+        judgement = method.judge(scores.mean, scores.measures) or Judgement(best=higher)
+        if judgement.best:
             self.best = scores.mean
-        self.reporter.say(
-            EventKind.VALIDATED, step=self.state.iteration, dice=scores.dice, mean=scores.mean, best=better
-        )
-        if better:
-            self.save("best")
+        said = {"dice": scores.dice, "mean": scores.mean, "measures": scores.measures, "best": judgement.best}
+        self.reporter.say(EventKind.VALIDATED, step=self.state.iteration, **said)
+        names = [name for name, kept in (("best", judgement.best), ("good", judgement.good)) if kept]
+        if names:
+            self.save(*names)
+        if judgement.roll_back:
+            raise _RepairedError(self._back_to_good())
+
+    def _back_to_good(self) -> Checkpoint:
+        """The last moment that the method called good, at the step count of now and with fresh optimizers."""
+        good = load_checkpoint(self.run.checkpoints, "good")
+        now = self._snapshot()
+        if good is None:
+            return now
+        reason = f"{self.config.method}: its constraint has cost too much"
+        self.reporter.say(EventKind.ROLLED_BACK, reason=reason, to_step=good.step, learning_rate_factor=self.factor)
+        own = {name: tensors for name, tensors in now.networks.items() if name == METHOD_STATE}
+        return replace(now, networks=good.networks | own, optimizers={})

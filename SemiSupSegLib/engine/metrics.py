@@ -11,6 +11,8 @@ with
 * *ASSD*: the mean of the mean of d(A, B) and the mean of d(B, A) (as MedPy's ``assd``).
 
 A value that does not exist is NaN and never 0 or 1: all four where both masks are empty, the distances where one is.
+
+:func:`score_medpy` has the further definitions of the papers that are compared with, by MedPy's names.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 from .boxes import bounding_box, grown
 from .surface import distance_mm, eroded
 
-__all__ = ["DEFINITIONS", "Scores", "mean_and_deviation", "score"]
+__all__ = ["DEFINITIONS", "MedPyScores", "Scores", "mean_and_deviation", "score", "score_medpy"]
 
 Mask = NDArray[np.bool_]
 
@@ -49,6 +51,51 @@ class Scores:
     def to_json(self) -> dict[str, float | None]:
         """NaN becomes null: JSON has no NaN, and a program must not take it for 0."""
         return {name: None if math.isnan(value) else value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class MedPyScores:
+    """One label of one case by the definitions of MedPy's ``metric.binary``, which UA-MT, SASSNet and NonAdjLoss use.
+
+    Distances are in the unit of the spacing, voxels without one, and NaN where a mask is empty: MedPy raises an error
+    there, and the papers' programs then write 0, which flatters whatever finds nothing.
+    """
+
+    dice: float
+    jaccard: float
+    hd95_medpy: float
+    """``hd95``: 95th percentile of the directed distances of both directions pooled."""
+    asd_medpy: float
+    """``asd(predicted, reference)``: mean of d(predicted, reference) alone. What was missed does not count in it."""
+    assd_medpy: float
+    """``assd``: mean of ``asd`` of both directions; NonAdjLoss calls it MSD."""
+    hd_medpy: float
+    """``hd``: largest directed distance of either direction."""
+
+
+def score_medpy(predicted: Mask, reference: Mask, spacing: tuple[float, ...] | None = None) -> MedPyScores:
+    """Compare two masks of the same shape as MedPy does; surfaces are those of :func:`score`.
+
+    Args:
+        predicted: bool, any order of axes.
+        reference: of the same shape and order.
+        spacing: along the arrays' axes; None for distances in voxels, as in the papers.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if predicted.shape != reference.shape:
+        msg = f"shapes must agree: {predicted.shape}, {reference.shape}"
+        raise ValueError(msg)
+    a, b = int(predicted.sum()), int(reference.sum())
+    both = int((predicted & reference).sum())
+    dice, jaccard = (2 * both / (a + b), both / (a + b - both)) if a or b else (math.nan, math.nan)
+    if not a or not b:
+        return MedPyScores(dice, jaccard, math.nan, math.nan, math.nan, math.nan)
+    there, back = _directed_distances(predicted, reference, spacing or (1.0,) * predicted.ndim, None)
+    hd95 = float(np.percentile(np.concatenate([there, back]), 95))
+    asd, other = float(there.mean()), float(back.mean())
+    return MedPyScores(dice, jaccard, hd95, asd, (asd + other) / 2, float(max(there.max(), back.max())))
 
 
 def score(predicted: Mask, reference: Mask, spacing: tuple[float, ...], *, known: Mask | None = None) -> Scores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -128,7 +128,8 @@ def plan(
     )
     train = TrainConfig(minutes=minutes, iterations=iterations, batch_size=chosen.batch_size, seed=seed, device=device)
     config = Config(method=method, options=dict(options or {}), data=data, network=network, train=train)
-    return _fitted(project, config, multiple)
+    config = method_named(method)(config.options, project.label_set, config.network).adapt(config, project)
+    return _fitted(project, _divisible(config), _multiple(config.network))
 
 
 def estimate(project: Project, config: Config) -> Estimate:
@@ -154,6 +155,13 @@ def _available_gb(device: str) -> float:
     if device == "cuda":
         return float(torch.cuda.mem_get_info()[0]) / 1e9
     return float(psutil.virtual_memory().available) / 1e9
+
+
+def _divisible(config: Config) -> Config:
+    """The configuration with a patch that the backbone can halve as often as it wants to."""
+    multiple = _multiple(config.network)
+    x, y, z = (math.ceil(n / m) * m for n, m in zip(config.data.patch_size, multiple, strict=True))
+    return replace(config, data=replace(config.data, patch_size=(x, y, z)))
 
 
 def _fitted(project: Project, config: Config, multiple: tuple[int, int, int]) -> Config:

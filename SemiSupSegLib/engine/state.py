@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.optim.swa_utils import AveragedModel
 
 from ..config import Config, TrainConfig
-from ..methods.base import Method, method_named
+from ..methods.base import Method, OptimizerSettings, method_named
 from ..networks.segmentor import Segmentor
 from ..project.labels import LabelSet
 from .checkpoint import Checkpoint, network_tensors, optimizer_tensors, restore_optimizer
 from .probe import Probe, autocast, prepare_network
 
 __all__ = ["TrainingState", "predicting_weights"]
+
+TEACHER_DECAY = 0.99
+"""Of a method's moving averages where the run's own, ``train.ema_decay``, is off (UA-MT, SASSNet's comparators)."""
+METHOD_STATE = "@method"
+"""What :meth:`Method.state` gives, among a checkpoint's networks."""
 
 
 class TrainingState:
@@ -32,18 +38,26 @@ class TrainingState:
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         for name, net in self.raw.items():
-            self.networks[name], self.optimizers[name] = fabric.setup(net, _optimizer(net, config.train))
-        self.averages = self._averages()
+            optimizer = _optimizer(net, config.train, self.method.optimizer(name))
+            self.networks[name], self.optimizers[name] = fabric.setup(net, optimizer)
+        self._averaging = self._averages()
         self.iteration = 0
         self.progress = 0.0
+        self.factor = 1.0
+        """Of constant learning rates; halved by each roll-back."""
 
-    def _averages(self) -> dict[str, nn.Module]:
+    def _averages(self) -> dict[str, AveragedModel]:
         wanted = set(self.method.averaged) | ({"segmentor"} if self.config.train.ema_decay else set())
-        average = _warm_average(self.config.train.ema_decay)
+        average = _warm_average(self.config.train.ema_decay or TEACHER_DECAY)
         return {
-            name: AveragedModel(self.raw[name], multi_avg_fn=average, use_buffers=True).eval()
+            name: AveragedModel(self.raw[name], multi_avg_fn=average, use_buffers=True).eval().requires_grad_(False)
             for name in sorted(wanted)
         }
+
+    @property
+    def averages(self) -> dict[str, nn.Module]:
+        """Moving averages by the name of their network, each of that network's class, in eval mode."""
+        return {name: average.module for name, average in self._averaging.items()}
 
     def train_step(self, batch: Any, *, learning_rate: float) -> dict[str, float]:
         """One step of the method; returns its terms as numbers.
@@ -51,9 +65,10 @@ class TrainingState:
         Raises:
             FloatingPointError: a term is not finite; nothing was changed by that term.
         """
-        for optimizer in self.optimizers.values():
+        for name, optimizer in self.optimizers.items():
+            own = self.method.optimizer(name)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate if own is None else own.learning_rate * self.factor
         # Dropout and noise follow from (seed, step, process) alone, so that a resumed run draws what it would have
         # drawn.
         torch.manual_seed((self.config.train.seed * 1_000_003 + self.iteration) * 64 + self.fabric.global_rank)
@@ -61,8 +76,8 @@ class TrainingState:
             net.train()
         with autocast(self.probe):
             terms = self.method.training_step(batch, self)
-        for name, average in self.averages.items():
-            average.update_parameters(self.raw[name])  # type: ignore[operator]
+        for name, average in self._averaging.items():
+            average.update_parameters(self.raw[name])
         return {name: float(term.detach()) for name, term in terms.items()}
 
     def optimize(self, network: str, loss: Tensor) -> None:
@@ -79,6 +94,12 @@ class TrainingState:
             )
         optimizer.step()
 
+    def frozen(self, network: str) -> Callable[..., Any]:
+        """A network with its parameters held fixed; see :class:`~SemiSupSegLib.methods.base.Step`."""
+        raw = self.raw[network]
+        fixed = {name: parameter.detach() for name, parameter in raw.named_parameters()}
+        return lambda *args: functional_call(raw, fixed, args)
+
     @property
     def segmentor(self) -> Segmentor:
         """The network that learns to predict, as it is now."""
@@ -86,13 +107,14 @@ class TrainingState:
 
     def predicting(self) -> Segmentor:
         """The segmentor that predicts: its moving average when there is one."""
-        average = self.averages.get("segmentor")
-        return cast("Segmentor", average.module) if isinstance(average, AveragedModel) else self.segmentor
+        return cast("Segmentor", self.averages["segmentor"]) if self.config.train.ema_decay else self.segmentor
 
     def snapshot(self, **state: Any) -> Checkpoint:
         """Everything, copied to the CPU."""
         networks = {name: network_tensors(net) for name, net in self.raw.items()}
-        networks |= {f"{name}@average": network_tensors(net) for name, net in self.averages.items()}
+        networks |= {f"{name}@average": network_tensors(net) for name, net in self._averaging.items()}
+        if own := self.method.state():
+            networks[METHOD_STATE] = own
         optimizers = {name: optimizer_tensors(optimizer) for name, optimizer in self.optimizers.items()}
         return Checkpoint(step=self.iteration, networks=networks, optimizers=optimizers, state=state)
 
@@ -101,8 +123,10 @@ class TrainingState:
         for name, net in self.raw.items():
             net.load_state_dict(checkpoint.networks[name])
             restore_optimizer(self.optimizers[name], checkpoint.optimizers.get(name, {}))
-        for name, average in self.averages.items():
+        for name, average in self._averaging.items():
             average.load_state_dict(checkpoint.networks[f"{name}@average"])
+        if METHOD_STATE in checkpoint.networks:
+            self.method.restore(checkpoint.networks[METHOD_STATE])
         self.iteration = checkpoint.step
 
     @torch.no_grad()
@@ -133,19 +157,26 @@ class TrainingState:
                 value.copy_(found)
             else:
                 untouched.append(name)
-        self.averages = self._averages()
+        self._averaging = self._averages()
         return untouched
 
 
 def predicting_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Weights of the segmentor that predicts, out of a checkpoint: the averaged ones when there are any."""
     averaged = checkpoint.networks.get("segmentor@average")
-    if averaged is None:
+    if averaged is None or not checkpoint.state["config"]["train"]["ema_decay"]:  # a teacher that only teaches
         return checkpoint.networks["segmentor"]
     return {name.removeprefix("module."): value for name, value in averaged.items() if name != "n_averaged"}
 
 
-def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, config: TrainConfig, own: OptimizerSettings | None) -> torch.optim.Optimizer:
+    if own is not None and own.kind != "sgd":
+        adam = torch.optim.Adam if own.kind == "adam" else torch.optim.AdamW
+        return adam(network.parameters(), lr=own.learning_rate, betas=own.betas, weight_decay=own.weight_decay)
+    if own is not None:
+        return torch.optim.SGD(
+            network.parameters(), lr=own.learning_rate, momentum=0.9, weight_decay=own.weight_decay
+        )
     if config.optimizer == "sgd":
         return torch.optim.SGD(
             network.parameters(), lr=config.learning_rate, momentum=0.9, weight_decay=config.weight_decay

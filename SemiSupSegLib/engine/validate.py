@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..config import Config
 from ..data.prepare import PreparedCase
@@ -28,6 +30,8 @@ class Scores:
     the label is nowhere."""
     mean: float | None
     """Mean over the labels that have a score; None when none has."""
+    measures: dict[str, float] = field(default_factory=dict)
+    """Means over the cases of what ``measure`` gave."""
 
 
 def validate(
@@ -39,6 +43,7 @@ def validate(
     *,
     alive: Callable[[], None] = lambda: None,
     names: Sequence[str] | None = None,
+    measure: Callable[[Tensor], dict[str, float]] = lambda _: {},
 ) -> Scores:
     """Predict every case without dropout and compare with what is known.
 
@@ -53,14 +58,17 @@ def validate(
         probed: precision and memory format.
         alive: called between cases.
         names: the segmentor's labels in channel order; all of the project's when None.
+        measure: further measures of a case's probabilities, (K, *S) float32.
     """
     channels = [label_set.index(name) for name in (label_set.names if names is None else names)]
     inference = Inference(segmentor, config, device="cuda" if probed.device == "cuda" else "cpu", probed=probed)
     both, either = np.zeros(len(label_set)), np.zeros(len(label_set))
     positive = np.zeros(len(label_set))
+    measured: list[dict[str, float]] = []
     for case in cases:
         alive()
         probability = inference.run(case.image, len(channels)).probability
+        measured.append(measure(torch.from_numpy(probability.astype(np.float32))))
         best, known = probability.argmax(axis=0), case.known()
         for row, channel in enumerate(channels):
             predicted = (probability[row] > 0.5) & ((best == row) | bool(label_set.overlaps)) & known[channel]
@@ -74,4 +82,5 @@ def validate(
             positive[channel] += count
     dice = {name: float(2 * both[c] / either[c]) if positive[c] else None for c, name in enumerate(label_set.names)}
     scored = [value for value in dice.values() if value is not None]
-    return Scores(dice, float(np.mean(scored)) if scored else None)
+    means = {name: float(np.mean([one[name] for one in measured])) for name in (measured[0] if measured else ())}
+    return Scores(dice, float(np.mean(scored)) if scored else None, means)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from torch import Tensor, nn
 
+from ..config import Config as RunConfig
 from ..config import NetworkConfig, structure
 from ..data.batch import Batch
 from ..errors import ConfigError
@@ -15,7 +17,10 @@ from ..losses.masked import marginal_cross_entropy, masked_bce, masked_dice
 from ..networks.segmentor import Segmentor
 from ..project.labels import LabelSet
 
-__all__ = ["METHODS", "Method", "MethodConfig", "Step", "rampup"]
+if TYPE_CHECKING:
+    from ..project.project import Project
+
+__all__ = ["METHODS", "Judgement", "Method", "MethodConfig", "OptimizerSettings", "Step", "rampup"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +31,50 @@ class MethodConfig:
     """Weight of the soft Dice term beside the cross-entropy, >= 0; 0 is SMILE as published."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """An optimizer of its own for a network beside the segmentor."""
+
+    kind: Literal["adam", "adamw", "sgd"]
+    learning_rate: float
+    """Constant over the run; halved by each roll-back as the run's is."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """For ``adam`` and ``adamw``."""
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a method makes of a validation."""
+
+    best: bool
+    """Keep this moment as the run's result, in place of the one kept before."""
+    good: bool = False
+    """Keep it as a place to go back to."""
+    roll_back: bool = False
+    """Go back to the last moment that was good, with a fresh optimizer."""
+
+
 class Step(Protocol):
     """One iteration of the loop, as a method sees it."""
 
     networks: dict[str, nn.Module]
     """What :meth:`Method.networks` returned, ready to be called on this process's device."""
-    averages: dict[str, nn.Module]
-    """Exponential moving averages of the networks that :attr:`Method.averaged` names (mean teachers), in eval mode."""
     iteration: int
     """Steps done before this one."""
     progress: float
     """Share of the budget that is used up, [0, 1): by time or by iterations, as the budget is given."""
 
+    @property
+    def averages(self) -> dict[str, nn.Module]:
+        """Exponential moving averages of the networks that :attr:`Method.averaged` names (mean teachers), in eval mode
+        and without gradients; each is of its network's own class."""
+
     def optimize(self, network: str, loss: Tensor) -> None:
         """Backward pass of ``loss`` and one optimizer step of ``network``."""
+
+    def frozen(self, network: str) -> Callable[..., Any]:
+        """The network with its parameters held fixed: a loss through it has gradients for its inputs alone."""
 
 
 class Method:
@@ -56,6 +91,8 @@ class Method:
     """Networks of which the method needs an exponential moving average."""
     missing_is_background: ClassVar[bool] = False
     """Treat labels that are not annotated as absent: the naive baseline, never right."""
+    unlabelled: float = 0.0
+    """Share of each batch that is drawn from cases without any annotation, where there are such."""
     pseudo_weight: float = 1.0
     """Weight of voxels that a relabelling round added."""
 
@@ -73,11 +110,41 @@ class Method:
     ) -> None:
         self.config = structure(options, self.Config)
         self.label_set, self.network_config, self.modalities = label_set, network, modalities
+        self.log: dict[str, float] = {}
+        """Numbers of the last step for the curves that are no losses: coverage, accuracy, a weight."""
+
+    def adapt(self, config: RunConfig, project: Project) -> RunConfig:  # noqa: ARG002  for methods that look at the cases
+        """The planned configuration as this method wants it; called once, before the run is made."""
+        return replace(config, data=replace(config.data, unlabelled=self.unlabelled))
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks to train, by name; ``segmentor`` is the one that predicts."""
         network, labels = self.network_config, len(self.label_set)
         return {"segmentor": Segmentor(network, labels=labels, modalities=self.modalities, heads=self.heads)}
+
+    def optimizer(self, network: str) -> OptimizerSettings | None:  # noqa: ARG002  for methods with several networks
+        """The optimizer of one of :meth:`networks`; None for the run's."""
+        return None
+
+    def state(self) -> dict[str, Tensor]:
+        """What the method itself remembers from step to step; it is saved with each checkpoint."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Inverse of :meth:`state`."""
+
+    def measure(self, probability: Tensor) -> dict[str, float]:  # noqa: ARG002  for methods that have a measure
+        """Measures of one hold-out case, beside its Dice; probability: (K, *S) float32."""
+        return {}
+
+    def judge(self, score: float | None, measures: dict[str, float]) -> Judgement | None:  # noqa: ARG002
+        """Called after each validation; None leaves it to the loop, for which the highest score is best.
+
+        Args:
+            score: mean Dice of the hold-out, None without one.
+            measures: means of :meth:`measure` over its cases.
+        """
+        return None
 
     def losses(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Named scalar terms whose sum trains the segmentor."""

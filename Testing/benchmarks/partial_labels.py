@@ -33,17 +33,37 @@ def semisupseg(*words: object) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
 
 
-def split(data: Path, folder: Path, test: int) -> None:
+def split(data: Path, folder: Path, test: int, *, labelled: int | None = None, unlabelled: int | None = None) -> None:
     """Copy a data set into ``folder/train`` and ``folder/test``; the last cases in the order of their names are the
-    test."""
+    test.
+
+    Of the others, the first ``labelled`` come with their labels and the next ``unlabelled`` without; None: all.
+    """
     images = sorted((data / "images").iterdir())
+    first = len(images) - test
+    count = first if labelled is None else labelled
+    end = first if unlabelled is None else count + unlabelled
+    if test < 1 or count < 1 or count > first or end > first:
+        sys.exit(
+            f"{data.name} has {len(images)} cases: too few for {count} labelled, {max(end - count, 0)} unlabelled and "
+            f"{test} test cases"
+        )
     for number, image in enumerate(images):
-        part = folder / ("test" if number >= len(images) - test else "train")
+        if end <= number < first:
+            continue
+        part = folder / ("train" if number < first else "test")
         for kind in ("images", "labels"):
             (part / kind).mkdir(parents=True, exist_ok=True)
-            if (source := data / kind / image.name).exists():
+            source = data / kind / image.name
+            if source.exists() and (kind == "images" or number < count or number >= first):
                 shutil.copy(source, part / kind)
         shutil.copy(data / "dataset.json", part)
+
+
+def make_project(project: Path, folder: Path, *, keep: float = 1.0, seed: int = 1) -> None:
+    """A project of ``folder/train`` without a hold-out, each annotation kept with a probability."""
+    kept = [] if keep == 1.0 else ["--keep-annotated", keep, "--seed", seed]
+    semisupseg("import", project, folder / "train", *kept, "--holdout", 0, "--yes")
 
 
 def budget(minutes: float, iterations: int | None) -> list[object]:
@@ -51,18 +71,25 @@ def budget(minutes: float, iterations: int | None) -> list[object]:
     return ["--iterations", iterations] if iterations else ["--minutes", minutes]
 
 
-def fit(project: Path, method: str, args: argparse.Namespace) -> float:
-    """Train a project with a method; the minutes it took, preparation of the data included."""
+def fit(
+    project: Path, method: str, args: argparse.Namespace, *, seed: int, reference: Path | None = None
+) -> tuple[float, dict]:
+    """Train a project with a method: the minutes it took, preparation of the data included, and what the command said.
+
+    ``reference``: complete labels of the training cases, only for SMILEr to say how much of what it adds is right.
+    """
     begin = time.monotonic()
-    more: list[object] = ["--preset", args.preset, "--seed", args.seed]
+    more: list[object] = ["--preset", args.preset, "--seed", seed, "--device", args.device, "--json"]
     if args.spacing:
         more += ["--spacing", args.spacing]
     limit = budget(args.minutes, args.iterations)
     if method == "smiler":
-        semisupseg("relabel", project, "--rounds", args.rounds, "--gamma-max", 1.0, "--from-scratch", *limit, *more)
+        right = ["--reference", reference] if reference else []
+        rounds = ["--rounds", args.rounds, "--gamma-max", 1.0]
+        said = semisupseg("relabel", project, *rounds, "--from-scratch", *right, *limit, *more)
     else:
-        semisupseg("train", project, "--method", method, "--from-scratch", *limit, *more)
-    return (time.monotonic() - begin) / 60
+        said = semisupseg("train", project, "--method", method, "--from-scratch", *limit, *more)
+    return (time.monotonic() - begin) / 60, json.loads(said)
 
 
 def score(project: Path, folder: Path, output: Path) -> dict[str, dict[str, float]]:
@@ -81,6 +108,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, help="budget in steps instead, of each model")
     parser.add_argument("--preset", default="balanced")
     parser.add_argument("--spacing", help="training grid in mm")
+    parser.add_argument("--device", default="auto", help="where to train")
     parser.add_argument("--rounds", type=int, default=3, help="of SMILEr")
     parser.add_argument("--test", type=int, default=3, help="cases kept apart")
     parser.add_argument("--seed", type=int, default=1)
@@ -94,19 +122,8 @@ def main() -> None:
         rows = {}
         for method in args.methods:
             project = folder / method
-            semisupseg(
-                "import",
-                project,
-                folder / "train",
-                "--keep-annotated",
-                args.keep,
-                "--seed",
-                args.seed,
-                "--holdout",
-                0,
-                "--yes",
-            )
-            minutes = fit(project, method, args)
+            make_project(project, folder, keep=args.keep, seed=args.seed)
+            minutes, _ = fit(project, method, args, seed=args.seed)
             rows[method] = (minutes, score(project, folder, folder / f"{method}_predictions"))
     report(rows, args)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from SemiSupSegLib import methods
 from SemiSupSegLib.config import NetworkConfig
@@ -54,7 +57,7 @@ class PlainStep:
 
     def __init__(self, method: Method) -> None:
         self.networks: dict[str, nn.Module] = method.networks()
-        self.averages = {name: method.networks()[name].eval() for name in method.averaged}
+        self.averages = {name: method.networks()[name].eval().requires_grad_(False) for name in method.averaged}
         self.iteration, self.progress = 0, 0.0
         self.optimizers = {n: torch.optim.AdamW(net.parameters(), lr=1e-2) for n, net in self.networks.items()}
 
@@ -62,6 +65,15 @@ class PlainStep:
         self.optimizers[network].zero_grad()
         loss.backward()
         self.optimizers[network].step()
+        if network in self.averages:
+            pairs = zip(self.averages[network].parameters(), self.networks[network].parameters(), strict=True)
+            for average, now in pairs:
+                average.lerp_(now.detach(), 0.1)
+
+    def frozen(self, network: str) -> Callable[..., Any]:
+        net = self.networks[network]
+        fixed = {name: parameter.detach() for name, parameter in net.named_parameters()}
+        return lambda *args: functional_call(net, fixed, args)
 
 
 @pytest.fixture(params=sorted(METHODS))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from SemiSupSegLib.engine.metrics import mean_and_deviation, score
+from SemiSupSegLib.engine.metrics import mean_and_deviation, score, score_medpy
 
 pytestmark = pytest.mark.unit
 
@@ -95,3 +95,54 @@ def test_a_value_that_does_not_exist_is_not_counted_as_zero():
     assert mean_and_deviation([math.nan])[2] == 0
     assert math.isnan(mean_and_deviation([])[0])
     assert math.isnan(mean_and_deviation([0.5])[1])
+
+
+def test_asd_medpy_looks_from_the_prediction_alone():
+    """A: voxels 0 and 4 on a line, B: voxel 0. d(A,B) = {0, 4}, d(B,A) = {0}."""
+    a, b = voxels((0, 0, 0), (0, 0, 4)), voxels((0, 0, 0))
+    found, swapped = score_medpy(a, b), score_medpy(b, a)
+    assert (found.asd_medpy, swapped.asd_medpy) == (2.0, 0.0)  # what was missed does not count
+    for either in (found, swapped):
+        assert (either.assd_medpy, either.hd_medpy) == (1.0, 4.0)
+        assert either.hd95_medpy == pytest.approx(np.percentile([0, 0, 4], 95))
+        assert (either.dice, either.jaccard) == (pytest.approx(2 / 3), 0.5)
+
+
+def test_medpy_distances_are_in_voxels_without_a_spacing_and_in_its_unit_with_one():
+    a, b = voxels((1, 1, 1)), voxels((2, 1, 3))
+    assert score_medpy(a, b).hd_medpy == pytest.approx(math.hypot(1, 2))
+    found = score_medpy(a, b, (5.0, 2.0, 0.5))
+    for value in (found.hd_medpy, found.hd95_medpy, found.asd_medpy, found.assd_medpy):
+        assert value == pytest.approx(math.hypot(5.0, 1.0))
+
+
+def test_medpy_scores_agree_with_a_loop_over_all_pairs_of_surface_voxels():
+    draw = np.random.default_rng(4)
+    a, b = (draw.random((5, 6, 4)) < 0.4 for _ in range(2))
+
+    def surface(mask: np.ndarray) -> list[tuple[int, ...]]:
+        faces = [s * np.eye(3, dtype=int)[axis] for axis in range(3) for s in (-1, 1)]
+        padded = np.pad(mask, 1)
+        return [tuple(x) for x in np.argwhere(mask) if not all(padded[tuple(x + 1 + d)] for d in faces)]
+
+    there = [min(math.dist(x, y) for y in surface(b)) for x in surface(a)]
+    back = [min(math.dist(x, y) for y in surface(a)) for x in surface(b)]
+    found = score_medpy(a, b)
+    assert found.asd_medpy == pytest.approx(np.mean(there), abs=1e-6)
+    assert found.assd_medpy == pytest.approx((np.mean(there) + np.mean(back)) / 2, abs=1e-6)
+    assert found.hd_medpy == pytest.approx(max(there + back), abs=1e-6)
+    assert found.hd95_medpy == pytest.approx(np.percentile(there + back, 95), abs=1e-6)
+    ours = score(a, b, (1.0, 1.0, 1.0))
+    assert (ours.hd95_mm, ours.assd_mm) == (found.hd95_medpy, found.assd_medpy)
+
+
+def test_an_empty_prediction_has_no_medpy_distance_and_two_empty_masks_no_medpy_score_at_all():
+    found = score_medpy(voxels(), voxels((1, 1, 1)))
+    assert (found.dice, found.jaccard) == (0.0, 0.0)
+    assert all(math.isnan(v) for v in (found.hd95_medpy, found.asd_medpy, found.assd_medpy, found.hd_medpy))
+    assert math.isnan(score_medpy(voxels(), voxels()).dice)
+
+
+def test_medpy_scores_refuse_shapes_that_differ():
+    with pytest.raises(ValueError, match="shapes must agree"):
+        score_medpy(np.zeros((2, 2, 2), bool), np.zeros((2, 2, 3), bool))
