@@ -28,6 +28,8 @@ __all__ = ["VERBS"]
 
 FIRST_SHARE = 0.4
 """Share of a relabelling's budget that its first model gets when it has to be trained; the rounds share the rest."""
+SELECTIONS = ("score", "uncertainty", "confidence")
+"""Of ``engine.selection``, which needs torch."""
 
 
 def _configure_relabel(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +41,13 @@ def _configure_relabel(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         metavar="G",
         help="share of the predicted voxels that the last round takes, above 0 to 1 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--select",
+        choices=SELECTIONS,
+        default=SELECTIONS[0],
+        help="what ranks the predicted voxels: the paper's score, least dropout entropy, or a learned confidence "
+        "(default: %(default)s)",
     )
     add_budget(parser, "for everything together")
     add_plan(parser)
@@ -54,11 +63,16 @@ def _configure_relabel(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="complete labels, only to report how many added voxels are right",
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the last relabelling, with its settings: of all others only --reference counts",
+    )
     add_json(parser)
 
 
 def _relabel(args: argparse.Namespace) -> int:
-    from ..engine.relabel import Relabelling, relabel
+    from ..engine.relabel import Relabelling, relabel, resume_relabelling
     from ..errors import ConfigError
 
     if args.rounds < 1 or not 0 < args.gamma_max <= 1:
@@ -67,18 +81,21 @@ def _relabel(args: argparse.Namespace) -> int:
         raise ConfigError(msg)
     project = open_project(args)
     refuse_while_active(project)
-    start, config = _start(project, args)
-    if start is None:
-        return 0  # stopped
     told: list[Relabelled] = []
 
     def on_round(one: Relabelled) -> None:
         told.append(one)
         if not args.json:
-            print(_sentence(one, args.rounds))
+            print(_sentence(one))
 
-    relabelling = Relabelling(args.rounds, args.gamma_max, keep_earlier=not args.recompute, reference=args.reference)
-    outcome = relabel(project, config, relabelling, start=start, perform=_perform, on_round=on_round)
+    if args.resume:
+        outcome = resume_relabelling(project, reference=args.reference, perform=_perform, on_round=on_round)
+    else:
+        start, config = _start(project, args)
+        if start is None:
+            return 0  # stopped
+        how = Relabelling(args.rounds, args.gamma_max, not args.recompute, args.reference, args.select)
+        outcome = relabel(project, config, how, start=start, perform=_perform, on_round=on_round)
     if args.json:
         print_json({"rounds": [vars(one) for one in told], "finished": outcome.finished, "promoted": outcome.promoted})
     elif outcome.finished:
@@ -87,6 +104,8 @@ def _relabel(args: argparse.Namespace) -> int:
             if outcome.promoted
             else "the model in use stays: the hold-out would get worse"
         )
+    else:
+        print(f"stopped: `semisupseg relabel {args.project} --resume` goes on")
     return 0
 
 
@@ -124,13 +143,13 @@ def _perform(run: Run, work: Callable[[], Outcome]) -> Outcome:
     return done[0]
 
 
-def _sentence(one: Relabelled, rounds: int) -> str:
+def _sentence(one: Relabelled) -> str:
     parts = [
         f"{name} {count:,}"
         + ("" if one.precision[name] is None else f" ({100 * float(one.precision[name] or 0):.1f} % right)")
         for name, count in one.added.items()
     ]
-    return f"round {one.round} of {rounds}, gamma {one.gamma:.2f}: added voxels: {', '.join(parts)}"
+    return f"round {one.round} of {one.rounds}, gamma {one.gamma:.2f}: added voxels: {', '.join(parts)}"
 
 
 def _configure_rollback(parser: argparse.ArgumentParser) -> None:
@@ -182,6 +201,8 @@ VERBS = (
         (
             "semisupseg relabel liver_study --rounds 3 --gamma-max 1.0",
             "semisupseg relabel liver_study --rounds 3 --minutes 30 --reference complete_labels",
+            "semisupseg relabel liver_study --select confidence --recompute",
+            "semisupseg relabel liver_study --resume",
         ),
         _configure_relabel,
         _relabel,

@@ -99,6 +99,11 @@ def _resume(args: argparse.Namespace) -> int:
     with project.lock():
         refuse_while_active(project)
         run = run_to_resume(project, args.run)
+        from ..engine.round import ROUND_FILE
+
+        if (run.folder / ROUND_FILE).is_file():
+            msg = f"run {run.id} is a round of a relabelling: go on with `semisupseg relabel {args.project} --resume`"
+            raise RunError(msg)
         run.set_request(replace(run.request(), resume=True))
         if not args.json:
             print(f"going on with run {run.id}: {run_state(run)[1].splitlines()[0]}")

@@ -57,6 +57,12 @@ class Sampler:
             for label in range(len(case.label_set)):
                 if (found := case.positives(label)) is not None:
                     self.positives.setdefault(label, []).append((i, found))
+        self.people = {
+            label: kept
+            for label, found in self.positives.items()
+            if (kept := [x for x in found if x[1] is cases[x[0]].foreground])
+        }
+        """The same without voxels that a relabelling round added."""
         if not self.positives:
             msg = f"none of the {len(cases)} training cases has a known voxel of any label"
             raise ValueError(msg)
@@ -74,8 +80,11 @@ class Sampler:
             return self._anywhere(self.unannotated, size, random)
         if random.random() >= self.config.foreground:
             return self._anywhere(self.annotated, size, random)
-        label = sorted(self.positives)[int(random.integers(len(self.positives)))]
-        case, foreground = self.positives[label][int(random.integers(len(self.positives[label])))]
+        # The first of a batch's patches is of people's labels: added positives never come without known negatives.
+        first = self.batch_size > 1 and index % self.batch_size == 0
+        among = self.people if self.people and first else self.positives
+        label = sorted(among)[int(random.integers(len(among)))]
+        case, foreground = among[label][int(random.integers(len(among[label])))]
         voxel = foreground.voxel(label, int(random.integers(foreground.counts[label])))
         reach = (JITTER * np.asarray(size)).astype(int)
         start = voxel - np.asarray(size) // 2 + random.integers(-reach, reach + 1)

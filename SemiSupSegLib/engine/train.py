@@ -103,7 +103,8 @@ def _begin(loop: Loop, reason: str, *, resume: bool) -> Checkpoint | None:
     """Refuse what cannot work; the checkpoint to resume from."""
     check_trainable(loop.project)
     if (loop.run.folder / UNFINISHED_PSEUDO).exists():
-        msg = f"the relabelling of run {loop.run.id} was cut short, so it has nothing to learn from: relabel again"
+        cut = f"the relabelling of run {loop.run.id} was cut short, so it has nothing to learn from"
+        msg = f"{cut}: relabel again, or go on with `semisupseg relabel --resume`"
         raise RunError(msg)
     checkpoint = load_checkpoint(loop.run.checkpoints) if resume else None
     if checkpoint is not None:

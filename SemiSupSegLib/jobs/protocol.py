@@ -34,7 +34,7 @@ class EventKind(StrEnum):
     CHECKPOINT = "checkpoint"  # step, name
     BACKED_OFF = "backed_off"  # what (words), batch_size, patch_size, device
     ROLLED_BACK = "rolled_back"  # reason, to_step, learning_rate_factor
-    RELABELLED = "relabelled"  # round, gamma, added {label: voxels}, precision {label: value or null}
+    RELABELLED = "relabelled"  # round, rounds, gamma, select, added {label: voxels}, precision {label: value or null}
     PROMOTED = "promoted"  # model, score, before (score or null), reason
     NOT_PROMOTED = "not_promoted"  # score, before, reason
     STOPPED = "stopped"  # step: the user asked; `last` is written
