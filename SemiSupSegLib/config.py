@@ -45,11 +45,11 @@ class DataConfig:
     unlabelled: float = 0.0
     """Share of the batch drawn from cases without any annotation, 0 to 1; methods that learn from them raise it."""
     augmentation: Literal["ours", "uamt"] = "ours"
-    """``ours``: rotation, scaling, elastic, flips and intensity as set above; ``uamt``: none of them, but a quarter turn
+    """``ours``: rotation, scaling, elastic, flips and intensity as set above; ``uamt``: none of them, but quarter turns
     in the axial plane and always one flip, as UA-MT, SASSNet and their successors do."""
     distance: Literal["none", "volume", "crop"] = "none"
-    """Signed distance maps in the batches: ``volume``: in mm, made once a case; ``crop``: anew for each patch, as SASSNet
-    published it. Methods that learn them switch it on."""
+    """Signed distance maps in the batches: ``volume``: in mm, made once a case; ``crop``: anew for each patch, as
+    published (SASSNet). Methods that learn them switch it on."""
     distance_mm: float = 20.0
     """For ``volume``: mm at which the distance is clipped, and by which it is divided; above 0."""
 
@@ -70,13 +70,19 @@ class DataConfig:
 class NetworkConfig:
     """The segmentor."""
 
-    backbone: Literal["vnet", "monai_vnet", "dynunet", "segresnet"] = "dynunet"
+    backbone: Literal["vnet", "monai_vnet", "dynunet", "segresnet", "modsegnet", "resnet2d"] = "dynunet"
     """``vnet``: 3x3x3 V-Net of UA-MT and SASSNet; ``monai_vnet``: MONAI's 5x5x5 V-Net; ``dynunet``, ``segresnet``:
-    MONAI's."""
+    MONAI's. Slice by slice: ``modsegnet``: NonAdjLoss's 2.5D network, seven slices in, the middle one out;
+    ``resnet2d``: MONAI's 2D ResNet-18 with a decoder, for SMILE's own setting."""
     filters: int = 16
-    """Channels at full resolution, a multiple of 8."""
-    norm: Literal["instance", "batch"] = "instance"
-    """``batch`` is the papers' choice; it mixes the cases of a batch and depends on how they fall on processes."""
+    """Channels at full resolution, a multiple of 8; ``modsegnet`` was published with 32."""
+    norm: Literal["instance", "batch", "none"] = "instance"
+    """``batch`` is most papers' choice; it mixes the cases of a batch and depends on how they fall on processes.
+    ``none`` is ``modsegnet`` as published; no other backbone takes it. ``instance`` takes a slice of a slice-wise
+    backbone for an instance."""
+    slice_axis: Literal["x", "y", "z"] = "z"
+    """For ``modsegnet`` and ``resnet2d``: the axis across the slices (RAS: ``x`` sagittal, ``y`` coronal, ``z``
+    axial). NonAdjLoss takes coronal ones, SMILE axial ones."""
     activation: Literal["sigmoid", "softmax"] = "sigmoid"
     """``sigmoid``: one binary problem per label (SMILE); ``softmax``: exclusive labels with a background channel."""
     dropout: float = 0.2
@@ -85,6 +91,11 @@ class NetworkConfig:
     """Downsampling (1 or 2) along X, Y, Z between the levels, first from full resolution; None halves all axes.
 
     1 along an axis that is much coarser than the others. ``vnet`` takes four of them, ``dynunet`` any number."""
+
+    @property
+    def sliced(self) -> bool:
+        """Whether the backbone works slice by slice."""
+        return self.backbone in ("modsegnet", "resnet2d")
 
     def __post_init__(self) -> None:
         if self.strides is not None and not all(step in (1, 2) for stride in self.strides for step in stride):

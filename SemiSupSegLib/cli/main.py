@@ -25,6 +25,7 @@ VERB_MODULES: dict[str, str] = {
     "add": "projects",
     "annotate": "projects",
     "holdout": "projects",
+    "adjacency": "adjacency",
     "status": "status",
     "train": "training",
     "train-run": "training",

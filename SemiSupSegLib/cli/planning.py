@@ -25,11 +25,15 @@ def add_budget(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
-    """``--preset --spacing --backbone --option --seed --device``."""
+    """``--preset --spacing --backbone --activation --option --seed --device``."""
     backbones, devices = _choices(NetworkConfig, "backbone"), _choices(TrainConfig, "device")
+    activations = _choices(NetworkConfig, "activation")
     parser.add_argument("--preset", choices=tuple(PRESETS), default="balanced", help="how much (default: %(default)s)")
     parser.add_argument("--spacing", type=_spacing, metavar="MM", help="training grid, MM or X,Y,Z (default: planned)")
     parser.add_argument("--backbone", choices=backbones, help="network (default: the usual one)")
+    parser.add_argument(
+        "--activation", choices=activations, help="softmax: exclusive labels with a background (default: sigmoid)"
+    )
     parser.add_argument(
         "--option", type=_option, action="append", default=[], metavar="NAME=VALUE", help="a setting of the method"
     )
@@ -53,6 +57,7 @@ def planned(project: Project, args: argparse.Namespace, *, method: str) -> Confi
         iterations=args.iterations,
         spacing=args.spacing,
         backbone=args.backbone,
+        activation=args.activation,
         seed=args.seed,
         device=args.device,
         options=dict(args.option),

@@ -66,12 +66,13 @@ class Appearance:
 
 
 def draw_appearance(random: np.random.Generator, config: DataConfig) -> Appearance:
-    """Draw one; nothing at all when ``intensity_strength`` is 0. No bias field on CT, whose units are calibrated."""
+    """Draw one; nothing at all when ``intensity_strength`` is 0, or with ``uamt``'s augmentation. No bias field on CT,
+    whose units are calibrated."""
     strength = config.intensity_strength
     met = random.random(5) < (BLURRED, NOISY, CONTRAST, GAMMA, BIASED)
     size, amount, about, log_gamma = random.random(), random.random(), random.uniform(-1, 1, 2), random.uniform(-1, 1)
     seed = int(random.integers(2**63))
-    if not strength:
+    if not strength or config.augmentation == "uamt":
         return Appearance()
     points = control_points(np.multiply(config.patch_size, config.spacing).tolist(), BIAS_DISTANCE_MM)
     biased = bool(met[4]) and config.intensity != "ct"

@@ -40,7 +40,7 @@ class Deformation:
     flips: tuple[bool, bool, bool]
     """Whether the finished patch is mirrored along X, Y, Z."""
     quarter_turns: int = 0
-    """Turns of 90 degrees from X towards Y, 0 to 3, before the mirrors: voxels change places, whatever their spacing."""
+    """Turns by 90° from X towards Y, 0 to 3, before the mirrors; voxels change places, whatever their spacing."""
 
     @property
     def flipped_axes(self) -> tuple[int, ...]:
@@ -58,7 +58,9 @@ class Deformation:
 
     def turned_and_flipped(self, values: Tensor) -> Tensor:
         """(..., X, Y, Z) values of the patch at their final places."""
-        return values.rot90(self.quarter_turns, (-3, -2)).flip(self.flipped_axes)
+        if self.quarter_turns:
+            values = values.rot90(self.quarter_turns, (-3, -2))
+        return values.flip(self.flipped_axes) if self.flipped_axes else values
 
 
 def draw_deformation(random: np.random.Generator, config: DataConfig) -> Deformation:

@@ -80,8 +80,6 @@ def signed_distance(mask: NDArray[np.bool_], spacing: tuple[float, float, float]
     if mask.all():
         return np.full(mask.shape, -1, np.float32)
     near = _surroundings(mask, [int(tau / mm) + 1 for mm in spacing])  # further out it is clipped
-    if mask[near].all():  # the mask fills its side of a volume that is cut off right behind it
-        near = (slice(None),) * 3
     result = np.ones(mask.shape, np.float32)
     result[near] = np.clip(_maurer(mask[near], spacing) / tau, -1, 1)
     return result

@@ -22,6 +22,8 @@ __all__ = ["Batches", "loader"]
 
 AHEAD = 3
 """Batches that each worker makes ahead."""
+DRAIN_SECONDS = 10.0
+"""Longest wait for batches that were begun when the loader is closed."""
 
 
 class Batches(Iterator[Batch]):
@@ -34,7 +36,7 @@ class Batches(Iterator[Batch]):
 
     def __init__(self, source: PatchSource, *, first_iteration: int, rank: int, processes: int, workers: int) -> None:
         self.waiting_seconds = self.first_seconds = 0.0
-        self._begun = False
+        self._begun, self._by_workers = False, workers > 0
         self._order = order = _Order(source.batch_size, first_iteration, rank, processes)
         if workers < 1:
             self._batches: Iterator[Batch | SemiSupSegError] = (collate([source[i] for i in one]) for one in order)
@@ -64,8 +66,10 @@ class Batches(Iterator[Batch]):
         begin = time.perf_counter()
         try:
             batch = next(self._batches)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error) or "exited unexpectedly" not in str(error):
+        except (RuntimeError, EOFError, ConnectionError, FileNotFoundError) as error:
+            # The last three: it died while it handed a tensor over.
+            said = "DataLoader worker" in str(error) and "exited unexpectedly" in str(error)
+            if not self._by_workers or (isinstance(error, RuntimeError) and not said):
                 raise
             msg = (
                 "a process that loads data ended unexpectedly (most often because memory ran out): resume goes on from "
@@ -86,12 +90,13 @@ class Batches(Iterator[Batch]):
         """End the workers; the iterator is of no use afterwards. Closing twice does nothing.
 
         What was begun is made and thrown away first, some tenths of a second: a worker that is ended while it hands a
-        tensor over aborts with a message of the C++ library.
+        tensor over aborts with a message of the C++ library. Where Ctrl-C came just as a batch was handed over, torch
+        waits for that batch for ever, so the wait is bounded.
         """
         self._order.ended = True
-        with suppress(RuntimeError):  # a dead worker has nothing to hand over
-            for _ in self._batches:
-                pass
+        drain = threading.Thread(target=_drain, args=(self._batches,), daemon=True)
+        drain.start()
+        drain.join(DRAIN_SECONDS)
         shut_down = getattr(self._batches, "_shutdown_workers", None)  # torch has no public name for it
         if shut_down is not None:
             shut_down()
@@ -168,6 +173,12 @@ class _ErrorsAsValues(Dataset["Patch | SemiSupSegError"]):
 def _collate(patches: Sequence[Patch | SemiSupSegError]) -> Batch | SemiSupSegError:
     good = [patch for patch in patches if isinstance(patch, Patch)]
     return next((p for p in patches if isinstance(p, SemiSupSegError)), None) or collate(good)
+
+
+def _drain(batches: Iterator[object]) -> None:
+    with suppress(Exception):  # a dead worker has nothing to hand over, and nobody wants these batches
+        for _ in batches:
+            pass
 
 
 def _begin_worker(_: int) -> None:

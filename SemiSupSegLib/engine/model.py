@@ -19,7 +19,6 @@ from torch import Tensor
 
 from ..config import Config
 from ..errors import ConfigError, ModelFileError, ProjectError
-from ..methods.base import method_named
 from ..networks.segmentor import Segmentor
 from ..project import atomic
 from ..project.labels import LabelSet
@@ -68,7 +67,7 @@ class Model:
         return network.eval()
 
     def _network(self) -> Segmentor:
-        heads = method_named(self.config.method).heads  # without a method's options: they say nothing about its network
+        heads = ("logits", "sdm") if "sdm_head.weight" in self.weights else ("logits",)  # an option may add one
         return Segmentor(self.config.network, labels=len(self.label_set), heads=heads)
 
     def save(self, folder: Path, *, scores: dict[str, Any] | None = None) -> None:

@@ -21,7 +21,7 @@ from .device import choose_device
 
 __all__ = ["Estimate", "check_trainable", "estimate", "plan"]
 
-Backbone = Literal["vnet", "monai_vnet", "dynunet", "segresnet"]
+Backbone = Literal["vnet", "monai_vnet", "dynunet", "segresnet", "modsegnet", "resnet2d"]
 
 COARSER = 2.0
 """An axis this much coarser than the finest is not halved yet (as nnU-Net does for anisotropic data)."""
@@ -82,6 +82,7 @@ def plan(
     iterations: int | None = None,
     spacing: tuple[float, float, float] | None = None,
     backbone: Backbone | None = None,
+    activation: Literal["sigmoid", "softmax"] | None = None,
     seed: int = 1,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     options: dict[str, Any] | None = None,
@@ -98,6 +99,7 @@ def plan(
         typical
             volume has no more voxels than the preset wants.
         backbone: None for the default.
+        activation: ``softmax`` for exclusive labels with a background channel; None for the default.
         seed: of everything drawn.
         device: ``auto`` takes the GPU when torch can use one.
         options: the method's own.
@@ -117,7 +119,8 @@ def plan(
     grids = [case.grid() for case in project.train_cases() if case.annotated]
     grid_mm = spacing or _spacing(grids, chosen)
     volume = _median_extent(grids) / np.array(grid_mm)
-    network = _network(backbone or NetworkConfig().backbone, chosen, _strides(grid_mm, volume))
+    network = _network(backbone or NetworkConfig().backbone, chosen, grid_mm, _strides(grid_mm, volume))
+    network = replace(network, activation=activation or network.activation)
     multiple = _multiple(network)
     mirrored = not project.label_set.has_left_right_pair  # a mirrored body would teach that left may be right
     data = DataConfig(
@@ -147,7 +150,14 @@ def estimate(project: Project, config: Config) -> Estimate:
 
 BASE_GB = 0.7
 """Python, torch and its libraries, and the loader's processes."""
-KEPT_ACTIVATIONS = {"vnet": 420.0, "monai_vnet": 700.0, "dynunet": 380.0, "segresnet": 520.0}
+KEPT_ACTIVATIONS = {
+    "vnet": 420.0,
+    "monai_vnet": 700.0,
+    "dynunet": 380.0,
+    "segresnet": 520.0,
+    "modsegnet": 380.0,
+    "resnet2d": 630.0,
+}
 """float32 numbers kept per patch voxel for the backward pass with 16 filters; measured, see :func:`estimate`."""
 
 
@@ -178,7 +188,16 @@ def _fitted(project: Project, config: Config, multiple: tuple[int, int, int]) ->
     return config
 
 
-def _network(backbone: Backbone, preset: Preset, strides: tuple[tuple[int, int, int], ...]) -> NetworkConfig:
+def _network(
+    backbone: Backbone,
+    preset: Preset,
+    spacing: tuple[float, float, float],
+    strides: tuple[tuple[int, int, int], ...],
+) -> NetworkConfig:
+    if backbone == "modsegnet":
+        return NetworkConfig(backbone=backbone, filters=32, norm="none", slice_axis=_slice_axis(spacing))
+    if backbone == "resnet2d":
+        return NetworkConfig(backbone=backbone, filters=preset.filters, slice_axis=_slice_axis(spacing))
     if backbone == "monai_vnet":
         return NetworkConfig(backbone=backbone, filters=16)
     if backbone == "segresnet":
@@ -186,6 +205,12 @@ def _network(backbone: Backbone, preset: Preset, strides: tuple[tuple[int, int, 
     if backbone == "vnet":  # four levels, whatever the volume: what does not need halving stays
         strides = (*strides, *((1, 1, 1),) * (DEEPEST - len(strides)))
     return NetworkConfig(backbone=backbone, filters=preset.filters, strides=strides)
+
+
+def _slice_axis(spacing: tuple[float, float, float]) -> Literal["x", "y", "z"]:
+    """Across the slices in which the volumes were acquired, the coarsest axis; z where all are alike."""
+    axes: tuple[Literal["x", "y", "z"], ...] = ("z", "y", "x")
+    return max(axes, key=lambda axis: spacing["xyz".index(axis)])
 
 
 def _multiple(network: NetworkConfig) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..data.prepare import prepare_image
 from ..errors import ImageError, RunError, SemiSupSegError
 from ..project import atomic
+from ..project.adjacency import adjacency
 from ..project.cases import Case
 from ..project.folders import Pair, find_pairs
 from ..project.geometry import Grid
@@ -105,10 +106,14 @@ def predict_case(
 ) -> dict[str, Any]:
     """Predict a case and put the result into ``predictions/<case>``; returns the content of its ``prediction.json``.
 
+    Labels that touch though they never do in the annotated cases are listed with each label.
+
     Raises:
         ImageError: the image cannot be read.
+        ProjectError: the project's adjacency rules cannot be read.
         RunError: as :func:`predict_volume`.
     """
+    graph = adjacency(project)
     scratch = project.cache_folder
     scratch.mkdir(parents=True, exist_ok=True)
     half = _halves(on_progress)
@@ -116,7 +121,10 @@ def predict_case(
         model, case.image(), passes=passes, inference=inference, on_progress=half(0.0), scratch=scratch
     )
     folder = project.predictions_folder / case.id
-    return replace_prediction(prediction, folder, model, scratch=scratch, maps=maps, on_progress=half(0.5))
+    checked = graph if graph.forbidden.any() else None
+    return replace_prediction(
+        prediction, folder, model, scratch=scratch, maps=maps, graph=checked, on_progress=half(0.5)
+    )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..project import atomic
+from ..project.adjacency import Adjacency
 from ..project.annotation import label_mask
 from ..project.geometry import image_from_kji
 from ..project.images import write_unit_interval, write_volume
@@ -67,6 +68,7 @@ def replace_prediction(
     *,
     scratch: Path,
     maps: Maps = "auto",
+    graph: Adjacency | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write the prediction of a case; it takes the place of an earlier one as a whole, or not at all.
@@ -77,6 +79,7 @@ def replace_prediction(
         model: who predicted.
         scratch: a folder of the same disk whose content may be deleted at any time, for what is not finished.
         maps: which labels get maps.
+        graph: which labels must not touch; None where any may.
         on_progress: told the share that is done.
 
     Returns:
@@ -86,7 +89,7 @@ def replace_prediction(
     new, old = scratch / f"prediction-{token}", scratch / f"replaced-{token}"
     new.mkdir(parents=True)
     try:
-        entries = write_files(prediction, Layout(new), maps=maps, on_progress=on_progress)
+        entries = write_files(prediction, Layout(new), maps=maps, graph=graph, on_progress=on_progress)
         said = describe(prediction, model, entries)
         atomic.write_json(new / PREDICTION_FILE, said)
         folder.parent.mkdir(exist_ok=True)
@@ -114,13 +117,19 @@ def describe(prediction: Prediction, model: Model, entries: dict[str, dict[str, 
 
 
 def write_files(
-    prediction: Prediction, layout: Layout, *, maps: Maps = "auto", on_progress: Progress | None = None
+    prediction: Prediction,
+    layout: Layout,
+    *,
+    maps: Maps = "auto",
+    graph: Adjacency | None = None,
+    on_progress: Progress | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Write labels and maps, one label after the other.
 
     Returns:
         Per label name: file names relative to the layout's folder, and the :class:`~.rank.Numbers`. Without maps of
-        its own a label names the combined uncertainty and no other map.
+        its own a label names the combined uncertainty and no other map. With a graph, ``contacts``: which labels it
+        touches and must not, as :meth:`.Adjacency.broken` gives them.
     """
     names = prediction.label_set.names
     with_maps = maps == "all" or (maps == "auto" and len(names) <= MANY_LABELS)
@@ -139,6 +148,9 @@ def write_files(
     for channel, name in enumerate(names):
         entries[name] = writer.finish(channel, proposed)
         say(1 / 3 + 2 / 3 * (channel + 1) / len(names))
+    if graph is not None:
+        for name, contacts in graph.broken(proposed.labels, prediction.label_set).items():
+            entries[name]["contacts"] = contacts
     write_unit_interval(writer.largest, prediction.grid, layout.folder / layout.uncertainty)
     return entries
 

@@ -191,7 +191,7 @@ def _add_positives(project: Project, run: Run, this: Round) -> Relabelled:
     shutil.rmtree(unfinished, ignore_errors=True)  # of an attempt that was cut short
     unfinished.mkdir()
     model = Model.load(this.start)
-    cases = prepare(project, model.config.data)
+    cases = prepare(project, replace(model.config.data, distance="none"))
     head = _head(run, this, model, cases) if this.relabelling.select == "confidence" else None
     rank = ranking(this.relabelling.select, model, head)
     for done, prepared in enumerate(cases):

@@ -142,16 +142,13 @@ class TrainingState:
             Names of tensors that did not fit at all and stay random: all of them when the network is another one.
         """
         own = self.raw["segmentor"].state_dict()
-        first = int(self.config.network.activation == "softmax")  # channel 0 is the background there
-        pairs = [(i, i) for i in range(first)]
-        pairs += [(first + new.index(name), first + i) for i, name in enumerate(old) if name in new]
         untouched = []
         for name, value in own.items():
             found = weights.get(name)
             if found is None or found.shape[1:] != value.shape[1:]:
                 untouched.append(name)
             elif "head" in name.split(".")[0]:
-                for row, earlier in pairs:
+                for row, earlier in _rows(value, found, old, new):
                     value[row] = found[earlier]
             elif found.shape == value.shape:
                 value.copy_(found)
@@ -159,6 +156,13 @@ class TrainingState:
                 untouched.append(name)
         self._averaging = self._averages()
         return untouched
+
+
+def _rows(value: Tensor, found: Tensor, old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
+    """Rows of a head, and those of an earlier one that go there; a softmax head has the background first."""
+    ahead, behind = len(value) - len(new), len(found) - len(old)
+    pairs = [(0, 0)] if ahead and behind else []
+    return pairs + [(ahead + new.index(name), behind + i) for i, name in enumerate(old) if name in new]
 
 
 def predicting_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:

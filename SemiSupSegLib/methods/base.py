@@ -85,7 +85,7 @@ class Method:
     summary: ClassVar[str] = ""
     """One line for people who choose."""
     Config: ClassVar[type[MethodConfig]] = MethodConfig
-    heads: ClassVar[tuple[str, ...]] = ("logits",)
+    heads: tuple[str, ...] = ("logits",)
     """Heads of the segmentor that the losses use; no other is built, so that no parameter is unused."""
     averaged: ClassVar[tuple[str, ...]] = ()
     """Networks of which the method needs an exponential moving average."""

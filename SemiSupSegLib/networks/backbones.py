@@ -7,6 +7,7 @@ from collections.abc import Callable
 from monai.networks.blocks.dynunet_block import UnetBasicBlock
 from monai.networks.blocks.segresnet_block import ResBlock
 from monai.networks.nets.dynunet import DynUNet
+from monai.networks.nets.flexible_unet import FlexibleUNet
 from monai.networks.nets.segresnet import SegResNet
 from monai.networks.nets.vnet import VNet as VNet5
 from torch import nn
@@ -14,14 +15,18 @@ from torch import nn
 from ..config import NetworkConfig
 from ..errors import ConfigError
 from .convolution import use_fast_convolutions
+from .modsegnet import ModSegNet
 from .norm import replace_norms
+from .slices import Slicewise
 from .vnet import VNet
 
 __all__ = ["Strides", "backbone", "strides_of"]
 
 Strides = tuple[tuple[int, int, int], ...]
 _HALVE = (2, 2, 2)
-_LEVELS = {"vnet": 4, "monai_vnet": 4, "dynunet": 4, "segresnet": 3}
+_LEVELS = {"vnet": 4, "monai_vnet": 4, "dynunet": 4, "segresnet": 3, "modsegnet": 4, "resnet2d": 5}
+_REACH = 3
+"""Neighbours on each side that a slice of ModSegNet sees: seven slices in, the middle one out."""
 
 
 def strides_of(config: NetworkConfig) -> Strides:
@@ -31,6 +36,8 @@ def strides_of(config: NetworkConfig) -> Strides:
         ConfigError: the backbone does not take such strides.
     """
     levels = _LEVELS[config.backbone]
+    if config.sliced:
+        return _strides_in_plane(config, levels)
     if config.strides is None:
         return (_HALVE,) * levels
     fixed = config.backbone in ("monai_vnet", "segresnet")
@@ -43,12 +50,26 @@ def strides_of(config: NetworkConfig) -> Strides:
     return config.strides
 
 
+def _strides_in_plane(config: NetworkConfig, levels: int) -> Strides:
+    axis = "xyz".index(config.slice_axis)
+    x, y, z = (1 if n == axis else 2 for n in range(3))
+    strides = ((x, y, z),) * levels
+    if config.strides not in (None, strides):
+        msg = f"network.strides: backbone {config.backbone} with slices across {config.slice_axis} has {strides[0]} "
+        msg += f"{levels} times, found {config.strides}"
+        raise ConfigError(msg)
+    return strides
+
+
 def backbone(config: NetworkConfig, modalities: int) -> tuple[nn.Module, int]:
     """The backbone, (B, M, *S) to (B, F, *S) for sizes that its strides divide, and its number F of features.
 
     Raises:
         ConfigError: a setting that the backbone does not have.
     """
+    if config.norm == "none" and config.backbone != "modsegnet":
+        msg = f"network.norm: backbone {config.backbone} does not train without one, found 'none'"
+        raise ConfigError(msg)
     network, features = _BUILDERS[config.backbone](config, modalities, strides_of(config))
     use_fast_convolutions(network)
     return network, features
@@ -110,9 +131,25 @@ def _segresnet(config: NetworkConfig, modalities: int, strides: Strides) -> tupl
     return network, config.filters
 
 
+def _modsegnet(config: NetworkConfig, modalities: int, strides: Strides) -> tuple[nn.Module, int]:  # noqa: ARG001
+    network = ModSegNet((2 * _REACH + 1) * modalities, config.filters, config.norm)
+    return Slicewise(network, "xyz".index(config.slice_axis), _REACH), config.filters
+
+
+def _resnet2d(config: NetworkConfig, modalities: int, strides: Strides) -> tuple[nn.Module, int]:
+    """ResNet-18 with random weights and a U-Net's way back up; ``filters`` are the latter's, the former has its own."""
+    widths = tuple(config.filters * 2**level for level in reversed(range(len(strides))))
+    network = FlexibleUNet(modalities, 1, "resnet18", pretrained=False, decoder_channels=widths, spatial_dims=2)
+    network.segmentation_head = nn.Identity()  # type: ignore[assignment]
+    replace_norms(network, config.norm)
+    return Slicewise(network, "xyz".index(config.slice_axis)), config.filters
+
+
 _BUILDERS: dict[str, Callable[[NetworkConfig, int, Strides], tuple[nn.Module, int]]] = {
     "vnet": _vnet,
     "monai_vnet": _monai_vnet,
     "dynunet": _dynunet,
     "segresnet": _segresnet,
+    "modsegnet": _modsegnet,
+    "resnet2d": _resnet2d,
 }

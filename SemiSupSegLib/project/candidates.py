@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ProjectError
+from .adjacency_rules import AdjacencyRules, read_rules
 from .annotation import State
 from .cases import Case
 from .labels import LabelSet
@@ -29,6 +31,8 @@ ODD = 2.0
 """Deviations from which a volume is called odd."""
 ASSUMED_SPREAD = 0.25
 """Standard deviation over mean of an organ's volume between people, assumed while two volumes are all there is."""
+SHOWN = 2
+"""Labels that are named of those that a candidate must not touch."""
 SMALLEST_SPREAD = 0.05
 """Of the same ratio: a handful of volumes that happen to agree must not make every other one an outlier."""
 
@@ -55,6 +59,8 @@ class Candidate:
     """See :func:`score_of`; larger is worse."""
     reason: str
     """The score in words."""
+    contacts: tuple[dict[str, Any], ...]
+    """Labels that it touches and must not, most contacts first: see :meth:`.Adjacency.broken`."""
     model: str
     decision: str | None
     """``accepted`` (in part), ``rejected``, ``flagged``, or None."""
@@ -67,25 +73,30 @@ def candidates(project: Project) -> list[Candidate]:
         An empty list when nothing is predicted.
 
     Raises:
-        ProjectError: a prediction.json is damaged.
+        ProjectError: a prediction.json is damaged, or the project's adjacency rules are.
     """
     found: list[Candidate] = []
+    rules = read_rules(project)
     for case in project.cases.values():
         prediction = read_prediction(project, case.id)
         for name in project.label_set.names if prediction else ():
             if prediction and name in prediction.labels and not case.annotation(name).everywhere:
-                found.append(_candidate(project, case, name, prediction))
+                found.append(_candidate(project, case, name, prediction, rules))
     return sorted(found, key=lambda c: (c.decision in ("accepted", "rejected"), -c.score, c.case, c.label))
 
 
-def score_of(*, uncertainty: float, volume_z: float | None, parts: int, empty: bool) -> float:
-    """How much a proposal needs a look, 0 (none) to 3.5.
+def score_of(
+    *, uncertainty: float, volume_z: float | None, parts: int, empty: bool, forbidden: int = 0
+) -> float:
+    """How much a proposal needs a look, 0 (none) to 4.5.
 
     The mean uncertainty at the border (0 to 1); a quarter for every deviation of the volume beyond two, up to 1; a
-    tenth for every part beyond the first, up to 0.5; and 1 when there is nothing where the label was expected.
+    tenth for every part beyond the first, up to 0.5; a half for the first label that it touches and must not, a quarter
+    for each further one, up to 1; and 1 when there is nothing where the label was expected.
     """
     odd_volume = min(1.0, 0.25 * max(0.0, abs(volume_z or 0.0) - 2.0))
-    return uncertainty + odd_volume + min(0.5, 0.1 * max(0, parts - 1)) + (1.0 if empty else 0.0)
+    contacts = min(1.0, 0.25 * (forbidden + 1)) if forbidden else 0.0
+    return uncertainty + odd_volume + min(0.5, 0.1 * max(0, parts - 1)) + contacts + (1.0 if empty else 0.0)
 
 
 def volume_z(volume_ml: float, others: list[float]) -> float | None:
@@ -100,21 +111,25 @@ def volume_z(volume_ml: float, others: list[float]) -> float | None:
     return (volume_ml - mean) / spread
 
 
-def _candidate(project: Project, case: Case, name: str, prediction: StoredPrediction) -> Candidate:
+def _candidate(
+    project: Project, case: Case, name: str, prediction: StoredPrediction, rules: AdjacencyRules
+) -> Candidate:
     try:
         said = prediction.labels[name]
         voxels, volume, parts = int(said["voxels"]), float(said["volume_ml"]), int(said["parts"])
         uncertainty, worst = _number(said["uncertainty_boundary"]), int(said["worst_slice"] or 0)
         confidence, mutual = _number(said["confidence"]), _number(said["mutual_information_boundary"])
         empty = bool(said["empty"])
+        contacts = tuple(c for c in said.get("contacts", ()) if _still_forbidden(name, c, rules))
+        touches = [_touches(contact) for contact in contacts]
     except (KeyError, TypeError, ValueError) as error:
         msg = f"the prediction of {name} in case {case.id} cannot be read ({error!r}): predict it again"
         raise ProjectError(msg) from error
     z = volume_z(volume, _complete_volumes(project, name))
-    score = score_of(uncertainty=uncertainty, volume_z=z, parts=parts, empty=empty)
-    reason = _reason(uncertainty=uncertainty, z=z, parts=parts, empty=empty, worst=worst)
+    score = score_of(uncertainty=uncertainty, volume_z=z, parts=parts, empty=empty, forbidden=len(contacts))
+    reason = _reason(uncertainty=uncertainty, z=z, parts=parts, empty=empty, worst=worst, touches=touches)
     return Candidate(
-        case.id, name, voxels, volume, confidence, uncertainty, mutual, z, parts, worst, score, reason,
+        case.id, name, voxels, volume, confidence, uncertainty, mutual, z, parts, worst, score, reason, contacts,
         prediction.model, _decision(case, name, prediction),
     )  # fmt: skip
 
@@ -124,15 +139,34 @@ def _number(value: Any) -> float:
     return 0.0 if value is None or math.isnan(float(value)) else float(value)
 
 
-def _reason(*, uncertainty: float, z: float | None, parts: int, empty: bool, worst: int) -> str:
+def _reason(
+    *, uncertainty: float, z: float | None, parts: int, empty: bool, worst: int, touches: Sequence[str]
+) -> str:
     if empty:
         return "nothing found"
     words = [f"{'unsure' if uncertainty >= UNSURE else 'sure'} at the border ({uncertainty:.2f})"]
+    words += touches[:SHOWN]
+    if len(touches) > SHOWN:
+        words.append(f"and touches {len(touches) - SHOWN} more that it should not")
     if parts > 1:
         words.append(f"{parts} parts")
     if z is not None and abs(z) > ODD:
         words.append(f"volume {abs(z):.1f} deviations {'above' if z > 0 else 'below'} the accepted ones")
     return "; ".join([*words, f"worst slice {worst}"])
+
+
+def _still_forbidden(name: str, contact: dict[str, Any], rules: AdjacencyRules) -> bool:
+    """Whether what was forbidden when it was predicted is so still, as far as the user's rules tell."""
+    pair = frozenset((name, str(contact["label"])))
+    return pair in rules.forbid or (contact["relation"] != "forbidden" and pair not in rules.allow)
+
+
+def _touches(contact: dict[str, Any]) -> str:
+    by_user = contact["relation"] == "forbidden"
+    why = "must not by the project's rules" if by_user else "never does in the annotated cases"
+    number = int(contact["contacts"])
+    found = f"{number} contact{'' if number == 1 else 's'}, slice {int(contact['slice'])}"
+    return f"touches {contact['label']}, which it {why} ({found})"
 
 
 def _decision(case: Case, name: str, prediction: StoredPrediction) -> str | None:

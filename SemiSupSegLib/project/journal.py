@@ -43,7 +43,8 @@ class JournalEntry:
     who: str
     """Id of the annotator."""
     action: str
-    """``add``, ``annotate``, ``accept``, ``reject``, ``flag``, ``split``, ``labels``, ``undo``, ``aborted``."""
+    """``add``, ``annotate``, ``accept``, ``reject``, ``flag``, ``split``, ``labels``, ``adjacency``, ``undo``,
+    ``aborted``."""
     case: str | None
     label: str | None
     detail: dict[str, Any]

@@ -50,8 +50,8 @@ class Estimate:
     device: str
     reason: str
 
-def plan(project, *, method, preset, minutes=None, iterations=None, spacing=None, backbone=None, seed=1, device="auto",
-         options=None):
+def plan(project, *, method, preset, minutes=None, iterations=None, spacing=None, backbone=None, activation=None,
+         seed=1, device="auto", options=None):
     if method not in ("smile", "naive"):
         raise ConfigError(f"no method {method!r}")
     if minutes is None and iterations is None:

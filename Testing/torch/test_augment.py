@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from SemiSupSegLib.config import DataConfig
 from SemiSupSegLib.data.appearance import Appearance, adjust_gamma, blur, draw_appearance
 from SemiSupSegLib.data.augment import Deformation, draw_deformation, source_voxels
+from SemiSupSegLib.data.distance import with_distance
 from SemiSupSegLib.data.patch import collate, cut
 from SemiSupSegLib.data.prepared import PreparedCase
 from SemiSupSegLib.data.smooth import control_points, smooth_field
@@ -113,6 +114,70 @@ def test_a_matrix_looks_from_the_patch_into_the_image() -> None:
     assert voxels[:, 2, 2, 1].tolist() == [12, 22, 31]
     assert voxels[:, 4, 2, 1].tolist() == [16, 22, 31]
     assert voxels[:, 2, 2, 2].tolist() == [12, 22, 33]
+
+
+UAMT: dict[str, Any] = {"augmentation": "uamt", "foreground": 0}
+
+
+def test_uamt_turns_by_quarters_and_always_flips_exact_voxels(
+    a_source: Callable[..., PatchSource], a_case: PreparedCase
+) -> None:
+    """Each patch is a crop of 8 x 12, or of 12 x 8 turned, one of the four mirror images and never the plain one."""
+    source = a_source(**UAMT, patch_size=(8, 12, 6))
+    seen = set()
+    for i in range(60):
+        patch = source[i]
+        assert patch.image.shape == (1, 8, 12, 6)
+        turns, axis = np.random.Generator(np.random.PCG64(np.random.SeedSequence((3, i, 1)))).integers(0, [4, 2])
+        size = (12, 8, 6) if turns % 2 else (8, 12, 6)
+        place = source.sampler.draw(i, size)
+        for name, whole in (("image", a_case.image), ("labels", a_case.labels), ("valid", a_case.valid())):
+            x, y, z = (slice(a, a + n) for a, n in zip(place.start, size, strict=True))
+            expected = np.flip(np.rot90(whole[:, x, y, z], turns, axes=(1, 2)), 1 + axis)
+            assert np.array_equal(getattr(patch, name).numpy(), expected.astype(getattr(patch, name).numpy().dtype))
+        seen.add((int(turns), int(axis)))
+    assert len(seen) == 8
+
+
+def test_uamt_never_gives_the_image_as_it_was_scanned() -> None:
+    square = torch.arange(9.0).view(1, 3, 3, 1)
+    drawn = [draw_deformation(np.random.default_rng(i), DataConfig(augmentation="uamt")) for i in range(100)]
+    images = {tuple(d.turned_and_flipped(square).flatten().tolist()) for d in drawn}
+    mirrors = {tuple(square.rot90(k, (1, 2)).flip(1).flatten().tolist()) for k in range(4)}
+    assert images == mirrors
+    assert tuple(square.flatten().tolist()) not in images
+    assert all(draw_appearance(np.random.default_rng(i), DataConfig(**UAMT)) == Appearance() for i in range(30))
+
+
+def test_uamt_crops_reach_every_place_of_a_volume_that_is_not_square(a_source: Callable[..., PatchSource]) -> None:
+    source = a_source(**UAMT, patch_size=(8, 20, 12))
+    for i in range(40):
+        turned = draw_deformation(np.random.default_rng(0), source.config).size_before_turns((8, 20, 12))
+        assert all(s >= 0 for s in source.sampler.draw(i, turned).start)
+    starts = {source.sampler.draw(i, (20, 8, 12)).start[:2] for i in range(300)}
+    assert {x for x, _ in starts} == set(range(5))
+    assert {y for _, y in starts} == set(range(13))
+
+
+@pytest.mark.parametrize("deformation", [PLAIN, Deformation(None, None, (True, False, False), 3)])
+def test_distances_move_with_the_labels(a_case: PreparedCase, deformation: Deformation) -> None:
+    patch = cut(with_distance(a_case, tau=12), (6, 1, 0), (18, 15, 11), deformation)
+    assert patch.sdm is not None
+    assert torch.equal(patch.sdm[0] <= 0, patch.labels[0] == 1)
+
+
+def test_distances_are_interpolated(a_case: PreparedCase) -> None:
+    """Turned by 30 degrees, the map of the volume is that of the turned label, but for the rounding of its voxels."""
+    case = with_distance(a_case, tau=12)
+    patch = cut(case, (6, 1, 0), (18, 18, 11), Deformation(turned(30), None, (False,) * 3))
+    assert patch.sdm is not None
+    assert patch.sdm.unique().numel() > 200
+    inside = patch.labels[0] == 1
+    assert (patch.sdm[0][inside] < 1 / 12).all()
+    assert (patch.sdm[0][~inside] > -0.5 / 12).all()
+    identity = cut(case, (3, 2, 1), (9, 10, 7), Deformation(np.eye(3), None, (False,) * 3))
+    plain = cut(case, (3, 2, 1), (9, 10, 7), PLAIN)
+    assert torch.allclose(identity.sdm, plain.sdm, atol=1e-4)
 
 
 @pytest.mark.parametrize("elastic", [0.0, 2.0])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from SemiSupSegLib.data.augment import Deformation
 from SemiSupSegLib.data.bits import pack, unpack
+from SemiSupSegLib.data.distance import with_distance
 from SemiSupSegLib.data.patch import Patch, collate, cut, whole
 from SemiSupSegLib.data.prepared import PreparedCase
 from SemiSupSegLib.project.annotation import Annotation, Region, RegionKind, State, known_mask
@@ -79,6 +80,46 @@ def test_added_voxels_travel_beside_the_labels_and_are_not_known() -> None:
     assert np.array_equal(batch.pseudo[0].numpy(), added[:, 1:5, 0:4, 2:6])
     assert not batch.pseudo[1].any()
     assert torch.equal(batch.known[0], batch.known[1])
+
+
+def test_distances_travel_with_the_patch_and_mean_nothing_where_nobody_annotated() -> None:
+    labels = np.stack([some_labels()[0], np.zeros(SHAPE, np.uint8)])
+    case = a_case(COMPLETE, UNKNOWN, Annotation(State.ABSENT), labels=labels)
+    unknown = a_case(UNKNOWN, UNKNOWN, UNKNOWN)
+    with_maps = with_distance(case, tau=4)
+    assert with_maps.distance is not None
+    assert with_distance(unknown, tau=4) is unknown
+    batch = collate([a_patch(with_maps), a_patch(unknown)])
+    assert batch.sdm is not None
+    assert batch.sdm.dtype == torch.float32
+    assert batch.sdm.shape == batch.target.shape
+    assert np.array_equal(batch.sdm[0].numpy(), with_maps.distance[:, 1:5, 0:4, 2:6].astype(np.float32))
+    assert (batch.sdm[0, 0][batch.target[0, 0]] <= 0).all()
+    assert (batch.sdm[0, 2] == 1).all()
+    assert (batch.sdm[1] == 1).all()
+    assert collate([a_patch(case), a_patch(unknown)]).sdm is None
+
+
+def test_distances_are_selected_and_moved_with_the_rest() -> None:
+    case = with_distance(a_case(COMPLETE, COMPLETE, COMPLETE), tau=4)
+    other = cut(case, (0, 0, 3), (4, 4, 4), CROP)
+    batch = collate([a_patch(case), other])
+    assert batch.sdm is not None
+    for rows in (torch.tensor([1]), torch.tensor([False, True])):
+        chosen = batch.select(rows)
+        assert chosen.sdm is not None
+        assert torch.equal(chosen.sdm, batch.sdm[1:])
+    assert batch.to("meta").sdm.device.type == "meta"  # type: ignore[union-attr]
+
+
+def test_distances_beyond_the_volume_are_those_of_its_edge() -> None:
+    case = with_distance(a_case(COMPLETE, COMPLETE, COMPLETE), tau=4)
+    assert case.distance is not None
+    patch = cut(case, (-2, 0, 0), (4, 4, 4), CROP)
+    assert patch.sdm is not None
+    assert np.array_equal(patch.sdm[:, 0].numpy(), case.distance[:, 0, :4, :4].astype(np.float32))
+    assert torch.equal(patch.sdm[:, 0], patch.sdm[:, 2])
+    assert not patch.valid[:, :2].any()
 
 
 def test_a_batch_has_the_kinds_and_shapes_that_methods_expect() -> None:

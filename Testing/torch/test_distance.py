@@ -92,6 +92,21 @@ def test_millimetres_by_brute_force(a_blob: NDArray[np.bool_], spacing: tuple[fl
     assert signed_distance(a_blob, spacing, tau=6) == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_distance_of_a_small_label_is_that_of_the_whole_volume() -> None:
+    """Only the label's surroundings are computed; at the edges, and where tau reaches beyond them, nothing changes."""
+    random = np.random.default_rng(0)
+    for tau in (0.5, 3.0, 50.0):
+        for _ in range(10):
+            mask = np.zeros((14, 12, 10), bool)
+            low = random.integers(0, 9, 3)
+            x, y, z = (slice(a, a + n) for a, n in zip(low, random.integers(1, 6, 3), strict=True))
+            mask[x, y, z] = random.random(mask[x, y, z].shape) < 0.7
+            mask[tuple(low)] = True
+            spacing = (1.0, 1.5, 2.5)
+            expected = np.clip(distance._maurer(mask, spacing) / tau, -1, 1)
+            assert np.array_equal(signed_distance(mask, spacing, tau), expected)
+
+
 def test_an_absent_label_is_far_away_everywhere_and_a_full_one_deep_inside() -> None:
     assert (signed_distance(np.zeros((3, 4, 5), bool), (1, 1, 1), 5) == 1).all()
     assert (signed_distance(np.ones((3, 4, 5), bool), (1, 1, 1), 5) == -1).all()

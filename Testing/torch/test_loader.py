@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,19 @@ import pytest
 import torch
 
 from SemiSupSegLib.config import DataConfig
+from SemiSupSegLib.data import distance
 from SemiSupSegLib.data.batch import Batch
 from SemiSupSegLib.data.cache import StoredArray
+from SemiSupSegLib.data.distance import crop_distance, crop_distances, with_distance
 from SemiSupSegLib.data.loader import loader
+from SemiSupSegLib.data.prepare import prepare, prepare_holdout
 from SemiSupSegLib.data.prepared import PreparedCase
 from SemiSupSegLib.data.source import PatchSource
 from SemiSupSegLib.errors import RunError
 from SemiSupSegLib.project.annotation import Annotation, State
+from SemiSupSegLib.project.geometry import Grid, image_from_kji
 from SemiSupSegLib.project.labels import LabelSet
+from SemiSupSegLib.project.project import Project
 
 LABELS = LabelSet.from_names(["liver"])
 REPOSITORY = Path(__file__).parents[2]
@@ -49,7 +55,7 @@ def a_source() -> Callable[..., PatchSource]:
 
     def make(folder: Path | None = None, **kwargs: Any) -> PatchSource:
         cases = [case_of(n, folder) for n in range(3)]
-        config = DataConfig(patch_size=(8, 8, 4))
+        config = DataConfig(**{"patch_size": (8, 8, 4), **kwargs.pop("data", {})})
         return PatchSource(cases, LABELS, config, **{"seed": 5, "batch_size": 4, **kwargs})
 
     return make
@@ -76,6 +82,73 @@ def test_workers_change_nothing_and_end_with_the_loader(a_source: Callable[..., 
     left = [p for p in set(psutil.Process().children(recursive=True)) - before if "spawn_main" in " ".join(p.cmdline())]
     assert left == []
     batches.close()  # twice does nothing
+
+
+@pytest.mark.parametrize("settings", [{"distance": "crop", "augmentation": "uamt"}, {"distance": "volume"}])
+def test_workers_change_no_distance(a_source: Callable[..., PatchSource], settings: dict[str, Any]) -> None:
+    sources = [a_source(data=settings), a_source(data=settings)]
+    for source in sources:
+        if settings["distance"] == "volume":
+            source.cases = [with_distance(case, tau=5) for case in source.cases]
+    expected = first(3, sources[0])
+    with loader(sources[1], workers=2) as batches:
+        for one, other in zip(islice(batches, 3), expected, strict=True):
+            assert same(one, other)
+            assert one.sdm is not None
+            assert torch.equal(one.sdm, other.sdm)
+
+
+def test_the_papers_distance_is_that_of_the_labels_of_each_patch(a_source: Callable[..., PatchSource]) -> None:
+    source = a_source(data={"distance": "crop"})
+    for i in range(6):
+        patch = source[i]
+        assert patch.sdm is not None
+        assert np.array_equal(patch.sdm[0].numpy(), crop_distance(patch.labels[0].numpy() == 1))
+
+
+def test_the_papers_distance_of_a_crop_without_the_label_is_0_and_of_an_unknown_label_nothing() -> None:
+    label_set = LabelSet.from_names(["liver", "spleen", "kidney"])
+    labels = np.zeros((1, 6, 5, 4), np.uint8)
+    labels[0, 2:4, 2:4, 2:4] = 1
+    maps = crop_distances(labels, label_set, np.array([True, True, False]))
+    assert np.array_equal(maps[0], crop_distance(labels[0] == 1))
+    assert (maps[1] == 0).all()
+    assert (maps[2] == 1).all()
+
+
+def test_distances_of_whole_cases_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two epochs, a second preparation, and the hold-out: not a single transform more."""
+    project = Project.create(tmp_path / "p", label_set=LABELS)
+    labels = np.zeros((1, 10, 12, 14), np.uint8)
+    labels[0, 4:7, 5:8, 6:9] = 1
+    image = image_from_kji(np.arange(labels.size, dtype=np.float32).reshape(10, 12, 14), Grid((14, 12, 10), (1, 1, 1)))
+    complete = {"liver": Annotation(State.COMPLETE)}
+    for k, (name, split) in enumerate((("a", "train"), ("b", "train"), ("held", "holdout"))):
+        labels[0, 0, 0, k] = 1  # the same labels would share their maps
+        project.add_case(name, image, labels=labels, annotations=complete, modality="MR", split=split, who="me")
+    project.add_case("nobody", image, labels=None, annotations={}, modality="MR", who="me")
+    calls: list[int] = []
+    original = distance.signed_distance
+    monkeypatch.setattr(distance, "signed_distance", lambda *args: calls.append(1) or original(*args))
+    config = DataConfig(spacing=(1, 1, 1), patch_size=(8, 8, 4), distance="volume", distance_mm=6)
+    cases = prepare(project, config)
+    assert len(calls) == 2
+    source = PatchSource(cases, LABELS, replace(config, unlabelled=0.5), seed=1, batch_size=4)
+    for batch in first(4, source):
+        assert batch.sdm is not None
+        sure = batch.annotated[:, 0]
+        assert ((batch.sdm[:, 0] < 0) <= batch.target[:, 0])[sure].all()
+    prepare(project, config)
+    prepare_holdout(project, config)
+    assert len(calls) == 2
+    assert all(case.distance is None for case in prepare_holdout(project, config))
+    assert [case.distance is not None for case in cases] == [True, True, False]
+    kept = cases[0].arrays["distance"]
+    assert isinstance(kept, StoredArray)
+    assert kept.open().dtype == np.float16
+    assert isinstance(kept.open(), np.memmap)
+    prepare(project, replace(config, distance_mm=7))
+    assert len(calls) == 4
 
 
 def test_processes_share_each_batch(a_source: Callable[..., PatchSource]) -> None:
