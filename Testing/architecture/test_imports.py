@@ -87,18 +87,18 @@ def test_only_the_command_line_prints():
     for path in sorted(LIBRARY.rglob("*.py")):
         if "cli" in path.relative_to(LIBRARY).parts:
             continue
-        calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+        calls = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
         assert not [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"], path
 
 
 def test_files_stay_short_enough_to_be_read():
-    lengths = {str(p.relative_to(REPOSITORY)): len(p.read_text().splitlines()) for p in LIBRARY.rglob("*.py")}
+    lengths = {str(p.relative_to(REPOSITORY)): len(p.read_text(encoding="utf-8").splitlines()) for p in LIBRARY.rglob("*.py")}
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FILE} == {}
 
 
 def test_modules_begin_with_what_they_are_for():
     for path in sorted(LIBRARY.rglob("*.py")):
-        content = path.read_text()
+        content = path.read_text(encoding="utf-8")
         if content.strip() and path.name != "__init__.py":
             assert ast.get_docstring(ast.parse(content)), path
             assert "from __future__ import annotations" in content, path

@@ -30,7 +30,7 @@ CALLS = {
 
 def trees() -> Iterator[tuple[Path, ast.Module]]:
     for path in sorted(LIBRARY.rglob("*.py")):
-        yield path, ast.parse(path.read_text(), str(path))
+        yield path, ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
 def imported(tree: ast.AST) -> set[str]:

@@ -14,12 +14,27 @@ from torch import distributed as dist
 from torch import multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
+from SemiSupSegLib.losses.consistency import masked_squared_difference
 from SemiSupSegLib.losses.masked import marginal_cross_entropy, masked_bce, masked_dice
+from SemiSupSegLib.losses.nonadjacency import non_adjacency, relative_non_adjacency, soft_adjacency
+from SemiSupSegLib.losses.sdm import masked_sdm_mse
+from SemiSupSegLib.losses.weighted import batch_dice, weighted_cross_entropy, with_background
+
+FORBIDDEN = torch.zeros(3, 3, dtype=torch.bool)
+FORBIDDEN[1, 2] = FORBIDDEN[2, 1] = True
 
 LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "bce": lambda z, target, known: masked_bce(z[:, 1:], target, known),
     "dice": lambda z, target, known: masked_dice(z[:, 1:].sigmoid(), target, known),
     "marginal": marginal_cross_entropy,
+    "consistency": lambda z, target, known: masked_squared_difference(z[:, 1:].sigmoid(), target.double(), known),
+    "distances": lambda z, target, known: masked_sdm_mse(z[:, 1:].tanh(), target.double(), known),
+    "non-adjacency": lambda z, _, known: non_adjacency(soft_adjacency(z.softmax(1), known[:, :1]), FORBIDDEN),
+    "relative non-adjacency": lambda z, _, known: relative_non_adjacency(
+        soft_adjacency(z.sigmoid(), known[:, :1]), FORBIDDEN
+    ),
+    "weighted": lambda z, target, known: weighted_cross_entropy(z, target, known, torch.tensor([4.0, 1.0, 0.5])),
+    "batch dice": lambda z, target, known: batch_dice(z.softmax(1), *with_background(target, known)),
 }
 ARRANGEMENTS = {
     "uneven": lambda known: known,

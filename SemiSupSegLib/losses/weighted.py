@@ -1,0 +1,122 @@
+"""Cross-entropy with median-frequency weights, and Dice with the background: what NonAdjLoss was published with.
+
+Ganaye, Sdika, Benoit-Cattin, MICCAI 2018: L = L_CE(weighted) + 5 L_Dice + lambda L_NA. Weights after Eigen, Fergus,
+"Predicting depth, surface normals and semantic labels with a common multi-scale convolutional architecture", ICCV 2015.
+Labels exclude each other. Partly known voxels are ours: the classes that are still possible there are one class.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .reduce import check_same_shape, mean_over_processes, sum_over_processes
+
+__all__ = ["batch_dice", "median_frequency", "weighted_cross_entropy", "with_background"]
+
+
+def median_frequency(frequency: Tensor) -> Tensor:
+    """Frequencies of classes relative to their median; a class's weight is one over it.
+
+    Args:
+        frequency: (C,) >= 0, voxels or shares of each class over the training cases, background first.
+
+    Returns:
+        (C,) float64, above 0. The median is over classes that occur; one that never does counts like the rarest of
+        those, so that its weight is finite. Ones when none occurs.
+    """
+    frequency = frequency.double()
+    occurs = frequency > 0
+    if not occurs.any():
+        return torch.ones_like(frequency)
+    seen = frequency[occurs]
+    return frequency.clamp(min=float(seen.min())) / seen.quantile(0.5)
+
+
+def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor, frequency: Tensor) -> Tensor:
+    """Marginal cross-entropy in which each voxel counts as rare as its class is: mean of w (-log P), over sum of w.
+
+    Where all is known, P and w = 1 / r_c are those of the voxel's class. Where only some labels are known to be
+    absent, the background and all others are one class: P sums over them, and so does r. The marginal loss of Shi,
+    Xiao, Chen, Zhou, Medical Image Analysis 2021, with weights.
+
+    Args:
+        logits: (B, K + 1, *S) float, before the softmax; channel 0 is the background.
+        target: (B, K, *S) bool: where the label is.
+        weight: (B, K, *S) bool, or float >= 0; 0 where it is not known whether the label is there.
+        frequency: (K + 1,) above 0, r of :func:`median_frequency`.
+
+    Returns:
+        Scalar, float32 (float64 for float64 logits). 0, with gradient 0, when nothing is known.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    check_same_shape(target=target, weight=weight)
+    check_same_shape(logits=logits[:, 1:], target=target)
+    check_same_shape(classes=logits.flatten(2)[0, :, 0], frequency=frequency)
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    possible = _possible(target, weight > 0)
+    log_possible = logits.masked_fill(~possible, torch.finfo(logits.dtype).min).logsumexp(1) - logits.logsumexp(1)
+    rarity = torch.zeros_like(log_possible)
+    for channel, share in enumerate(frequency.tolist()):
+        rarity += share * possible[:, channel]
+    per_voxel = weight.to(logits.dtype).amax(dim=1) / rarity
+    total = mean_over_processes(per_voxel.sum())
+    scored = torch.where(per_voxel > 0, -log_possible * per_voxel, 0.0)
+    return scored.sum() / torch.where(total > 0, total, 1.0)
+
+
+def batch_dice(probability: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Soft Dice loss over all classes, 1 - 2 sum(p y) / (sum p + sum y), sums over the batch of all processes.
+
+    As published it has no smoothing term and counts classes that the batch does not hold: with 1, and gradient 0.
+    0 / 0, where such a class is predicted nowhere, is 1 here too. Unlike
+    :func:`~SemiSupSegLib.losses.masked.masked_dice`, which leaves such classes out.
+
+    Args:
+        probability: (B, C, *S) float in [0, 1].
+        target: (B, C, *S) bool: where the class is.
+        known: (B, C, *S) bool: which voxels count; see :func:`with_background`.
+
+    Returns:
+        Scalar in [0, 1], float32 (float64 for float64 input): mean over classes of which anything is known in the
+        batch of all processes. 0, with gradient 0, when nothing is known.
+
+    Raises:
+        ValueError: the three shapes differ.
+    """
+    check_same_shape(probability=probability, target=target, known=known)
+    probability = probability if probability.dtype == torch.float64 else probability.float()
+    axes = (0, *range(2, probability.ndim))
+    positive = target & known
+    overlap = sum_over_processes(torch.where(positive, probability, 0.0).sum(axes))
+    volume = sum_over_processes(torch.where(known, probability, 0.0).sum(axes))
+    reference = sum_over_processes(positive.sum(axes).to(probability.dtype))
+    counted = sum_over_processes(known.sum(axes).to(probability.dtype)) > 0
+    size = volume + reference
+    dice = 2 * overlap / torch.where(size > 0, size, 1.0)
+    return torch.where(counted, 1 - dice, 0.0).sum() / counted.sum().clamp(min=1)
+
+
+def with_background(target: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Targets and what is known of them, with the background as channel 0.
+
+    Args:
+        target: (B, K, *S) bool: where the label is.
+        known: (B, K, *S) bool: where that is known.
+
+    Returns:
+        Twice (B, K + 1, *S) bool. The background is known to be absent where a label is, and known to be there where
+        all labels are known to be absent.
+    """
+    there = (target & known).any(dim=1, keepdim=True)
+    nothing = known.all(dim=1, keepdim=True) & ~there
+    return torch.cat((nothing, target & known), dim=1), torch.cat((there | nothing, known), dim=1)
+
+
+def _possible(target: Tensor, known: Tensor) -> Tensor:
+    """(B, K + 1, *S) bool: the label that is there, or else the background and all that is not known to be absent."""
+    there = target & known
+    settled = there.any(dim=1, keepdim=True)
+    return torch.cat((~settled, torch.where(settled, there, ~known)), dim=1)

@@ -1,0 +1,160 @@
+"""The tool's default: SMILE's supervision, a mean teacher and copy-paste, in one pass of the network. All is ours.
+
+* First share of the budget: people alone teach, from the patches of which they said something. This is ``smile``.
+* Then the moving average of the weights, without noise or dropout, looks at each patch in which a label is unknown
+  anywhere. What it says there counts, with a weight that grows, as pseudo-labels (BCP, CVPR 2023) and as probabilities
+  to agree with (mean teacher, NIPS 2017); it never excludes another label and never is *known*.
+* Of such patches every second pair, by a coin, swaps a box (copy-paste): no voxel of either is lost by that.
+* Where all is known nothing is mixed and nobody is asked: plain supervision. So a fully annotated project pays nothing.
+
+Signed distance maps (SASSNet's shape term) and forbidden contacts (NonAdjLoss) can be switched on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..config import Config as RunConfig
+from ..config import NetworkConfig
+from ..data.batch import Batch
+from ..losses.consistency import activated, masked_squared_difference
+from ..losses.mixing import Mixture, pairs, random_box
+from ..losses.nonadjacency import (
+    exclusive_distribution,
+    independent_distribution,
+    relative_non_adjacency,
+    soft_adjacency,
+)
+from ..losses.sdm import masked_sdm_mse
+from ..networks.segmentor import SegmentorOutput
+from ..project.labels import LabelSet
+from .base import Step, rampup
+from .copy_paste import Marks, TaughtConfig, TaughtMethod, with_marks
+from .nonadjloss_plan import forbidden_matrix
+
+if TYPE_CHECKING:
+    from ..project.project import Project
+
+__all__ = ["Auto"]
+
+CONSTRAINED = 0.5
+"""Share of the budget after which contacts are forbidden: the constraint alone is lowest with one label everywhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoConfig(TaughtConfig):
+    """Options of the default. All numbers are ours."""
+
+    mixing: float = 0.5
+    """Share of the pairs of patches that swap a box, 0 to 1; the others stay as they are."""
+    consistency_weight: float = 1.0
+    """Weight of the squared difference to the teacher's probabilities, once it is warmed up, >= 0."""
+    sdm: bool = False
+    """Also learn the signed distance to each label's surface, where the label is known everywhere."""
+    sdm_weight: float = 0.3
+    """Weight of that, >= 0 (SASSNet's)."""
+    nonadjacency: bool = False
+    """Also forbid contacts that no annotated case has, from the middle of the budget on; see ``nonadjloss``."""
+    nonadjacency_weight: float = 1.0
+    """Weight of the share that such contacts have among all contacts of two labels, >= 0."""
+    forbidden: tuple[tuple[str, str], ...] | None = None
+    """For that: pairs of names, ``background`` for the background. None: the planner puts in what it finds."""
+
+
+class Auto(TaughtMethod):
+    """SMILE + mean teacher + copy-paste."""
+
+    name = "auto"
+    summary = "The default: learns from annotated, partly annotated and unannotated cases alike."
+    Config = AutoConfig
+    config: AutoConfig
+
+    def __init__(
+        self, options: dict[str, Any], label_set: LabelSet, network: NetworkConfig, modalities: int = 1
+    ) -> None:
+        super().__init__(options, label_set, network, modalities)
+        self.forbidden = forbidden_matrix(self.config.forbidden or (), label_set)
+        self.heads = ("logits", "sdm") if self.config.sdm else ("logits",)
+
+    def adapt(self, config: RunConfig, project: Project) -> RunConfig:
+        """Unannotated cases get at most their share of the cases; what the optional terms need is put in."""
+        cases = project.train_cases()
+        bare = sum(not case.annotated for case in cases) / max(len(cases), 1)
+        config = super().adapt(config, project)
+        data = replace(config.data, unlabelled=min(config.data.unlabelled, bare))
+        options = dict(config.options)
+        if self.config.sdm and data.distance == "none":
+            data = replace(data, distance="volume")
+        if self.config.nonadjacency and self.config.forbidden is None:
+            from ..project.adjacency import forbidden_pairs
+
+            options["forbidden"] = [list(pair) for pair in forbidden_pairs(project)]
+        return replace(config, options=options, data=data)
+
+    def losses(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        """As copy-paste; ``consistency`` after the warm-up; ``sdm`` and ``non_adjacency`` when they are switched on."""
+        taught = step.progress >= self.config.warm_up
+        batch = batch if taught else with_marks(batch)
+        human = self.marks(batch)
+        mixture = self.mixture(batch, human, taught=taught)
+        output = step.networks["segmentor"](mixture(batch.image))
+        terms = self.terms(output.logits, human, mixture)
+        if taught:
+            probability = self.teacher(batch, human, step)
+            terms |= self.taught(output.logits, self.pseudo(probability, batch, human), mixture, step.progress)
+            terms |= self.consistency(output.logits, probability, batch, human, mixture, step.progress)
+        if self.config.sdm:
+            terms["sdm"] = self.config.sdm_weight * self.distances(output, batch, mixture)
+        if self.config.nonadjacency and self.forbidden.any() and step.progress >= CONSTRAINED:
+            weight = self.config.nonadjacency_weight * rampup((step.progress - CONSTRAINED) / (1 - CONSTRAINED))
+            terms["non_adjacency"] = weight * self.contacts(output.logits, batch, mixture)
+        return terms
+
+    def mixture(self, batch: Batch, human: Marks, *, taught: bool) -> Mixture:
+        """Some pairs swap a box: none before the teacher is asked, none in which people said everything."""
+        known = human.weight > 0
+        itself = torch.arange(len(known), device=known.device)
+        box = random_box(tuple(batch.image.shape[2:]), self.config.side, device=str(batch.image.device))
+        if not taught:
+            return Mixture(itself, box)
+        partner = pairs(known.flatten(1).sum(dim=1))
+        complete = (known | ~batch.valid).flatten(1).all(dim=1)
+        coin = torch.rand(len(itself)).to(itself.device) < self.config.mixing
+        mixes = coin[torch.minimum(itself, partner)] & ~(complete & complete[partner])
+        return Mixture(torch.where(mixes, partner, itself), box)
+
+    def consistency(
+        self, logits: Tensor, probability: Tensor, batch: Batch, human: Marks, mixture: Mixture, progress: float
+    ) -> dict[str, Tensor]:
+        """The mean teacher's term on the same mixtures, where people said nothing."""
+        unknown = (human.weight == 0) & batch.valid
+        if self.exclusive:
+            unknown = unknown.any(dim=1, keepdim=True)
+        student = activated(logits, exclusive=self.exclusive)
+        difference = masked_squared_difference(student, mixture(probability), mixture(unknown))
+        return {"consistency": self.config.consistency_weight * self.ramp(progress) * difference}
+
+    def distances(self, output: SegmentorOutput, batch: Batch, mixture: Mixture) -> Tensor:
+        """Regression of the distance maps, mixed as the image is."""
+        assert output.sdm is not None
+        known = batch.everywhere[(..., *(None,) * (batch.image.ndim - 2))] & batch.valid
+        if batch.sdm is None:  # no patch of this process is annotated
+            return masked_sdm_mse(output.sdm, torch.zeros_like(output.sdm), mixture(known & False))
+        return masked_sdm_mse(output.sdm, mixture(batch.sdm), mixture(known))
+
+    def contacts(self, logits: Tensor, batch: Batch, mixture: Mixture) -> Tensor:
+        """Share of the contacts between different labels that is forbidden; in patches without a box alone, as a box
+        puts organs where they do not belong."""
+        if self.exclusive:
+            distribution = activated(logits, exclusive=True)
+        else:
+            distribution = (independent_distribution if self.label_set.overlaps else exclusive_distribution)(logits)
+        as_it_is = mixture.partner == torch.arange(len(mixture.partner), device=logits.device)
+        adjacency = soft_adjacency(distribution, batch.valid & as_it_is.view(-1, 1, 1, 1, 1))
+        different = ~torch.eye(len(adjacency), dtype=torch.bool, device=adjacency.device)
+        self.forbidden = self.forbidden.to(adjacency.device)
+        return relative_non_adjacency(torch.where(different, adjacency, 0.0), self.forbidden)
