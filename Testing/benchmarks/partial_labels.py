@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-METHODS = ("naive", "smile", "smiler")
+METHODS = ("naive", "smile", "smiler", "smiler-uncertainty", "smiler-confidence")
+"""`smiler-...` ranks what it relabels by something else than the score."""
 ALL = "all labels"
 
 
@@ -80,12 +81,14 @@ def fit(
     """
     begin = time.monotonic()
     more: list[object] = ["--preset", args.preset, "--seed", seed, "--device", args.device, "--json"]
-    if args.spacing:
-        more += ["--spacing", args.spacing]
+    for word in ("spacing", "backbone", "activation"):
+        if chosen := getattr(args, word, None):
+            more += [f"--{word}", chosen]
     limit = budget(args.minutes, args.iterations)
-    if method == "smiler":
+    relabels, _, select = method.partition("-")
+    if relabels == "smiler":
         right = ["--reference", reference] if reference else []
-        rounds = ["--rounds", args.rounds, "--gamma-max", 1.0]
+        rounds = ["--rounds", args.rounds, "--gamma-max", 1.0, *(["--select", select] if select else [])]
         said = semisupseg("relabel", project, *rounds, "--from-scratch", *right, *limit, *more)
     else:
         said = semisupseg("train", project, "--method", method, "--from-scratch", *limit, *more)
@@ -112,7 +115,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of SMILEr")
     parser.add_argument("--test", type=int, default=3, help="cases kept apart")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS[:3]), choices=METHODS)
     parser.add_argument("--output", type=Path, help="keep projects and predictions here")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
