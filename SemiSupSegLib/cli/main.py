@@ -40,7 +40,7 @@ VERB_MODULES: dict[str, str] = {
     "relabel": "models",
     "rollback": "models",
     "evaluate": "prediction",
-    "methods": "models",
+    "methods": "methods",
     "demo": "demo",
 }
 """File of each verb, in the order of work. Only the file of the verb that runs is imported, and no file imports torch

@@ -1,12 +1,12 @@
-"""Verbs of models: methods, relabel (SMILEr), rollback."""
+"""Verbs of models: relabel (SMILEr), rollback."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import MISSING, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..jobs.job import claim
@@ -15,7 +15,7 @@ from ..project.models import promoted_model, roll_back
 from ..project.project import Project
 from .arguments import Verb, add_json, add_project, add_who, open_project
 from .foreground import carry_out, stopping_on_interrupt
-from .output import print_json, table
+from .output import print_json
 from .planning import add_budget, add_plan, planned
 from .progress import RunDisplay
 from .run_choice import refuse_while_active
@@ -170,30 +170,6 @@ def _rollback(args: argparse.Namespace) -> int:
     return 0
 
 
-def _configure_methods(parser: argparse.ArgumentParser) -> None:
-    add_json(parser)
-
-
-def _methods(args: argparse.Namespace) -> int:
-    from ..methods import METHODS
-
-    found: list[dict[str, Any]] = [
-        {"name": name, "summary": method.summary, "options": [_option(f) for f in fields(method.Config)]}
-        for name, method in sorted(METHODS.items())
-    ]
-    if args.json:
-        print_json(found)
-        return 0
-    rows = [(m["name"], m["summary"], ", ".join(f"{o['name']}={o['default']}" for o in m["options"])) for m in found]
-    print(table(rows, ("method", "what it does", "options and defaults")))
-    return 0
-
-
-def _option(field: Any) -> dict[str, Any]:
-    default = field.default if field.default is not MISSING else field.default_factory()
-    return {"name": field.name, "type": str(field.type), "default": default}
-
-
 VERBS = (
     Verb(
         "relabel",
@@ -213,12 +189,5 @@ VERBS = (
         ("semisupseg rollback liver_study",),
         _configure_rollback,
         _rollback,
-    ),
-    Verb(
-        "methods",
-        "List the methods and their options",
-        ("semisupseg methods", "semisupseg methods --json"),
-        _configure_methods,
-        _methods,
     ),
 )
