@@ -126,6 +126,9 @@ class TrainConfig:
     schedule: Literal["poly", "step"] = "poly"
     """How it decays: ``poly`` to 0 at the end of the budget as (1 - progress) ** 0.9; ``step`` to a tenth after each
     2500/6000 of the budget, as UA-MT and SASSNet do."""
+    schedule_span: tuple[float, float] = (0.0, 1.0)
+    """The part of the schedule that this run goes through: rounds of a relabelling share one, each goes on with the
+    learning rate at which the one before ended."""
     weight_decay: float = 1e-4
     """Decoupled for adamw, L2 for sgd."""
     ema_decay: float = 0.99
@@ -146,6 +149,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.iterations is None):
             msg = f"train: give minutes ({self.minutes}) or iterations ({self.iterations}), one of them"
+            raise ConfigError(msg)
+        if not 0 <= self.schedule_span[0] < self.schedule_span[1] <= 1:
+            msg = f"train.schedule_span: {self.schedule_span} is not two shares of the schedule, the first one smaller"
             raise ConfigError(msg)
         for name in ("minutes", "iterations", "batch_size", "learning_rate"):
             value = getattr(self, name)

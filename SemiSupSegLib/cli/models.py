@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["VERBS"]
 
-FIRST_SHARE = 0.4
-"""Share of a relabelling's budget that its first model gets when it has to be trained; the rounds share the rest."""
+FIRST_SHARE = 0.7
+"""Share of a relabelling's budget, and of its learning rate's schedule, that the first model gets when it has to be
+trained; the rounds share the rest."""
 SELECTIONS = ("score", "uncertainty", "confidence")
 """Of ``engine.selection``, which needs torch."""
 
@@ -56,6 +57,12 @@ def _configure_relabel(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--recompute", action="store_true", help="choose anew each round instead of adding to the earlier choice"
+    )
+    parser.add_argument(
+        "--all-parts",
+        action="store_true",
+        help="choose from all that is predicted (the paper), not from as many of its largest connected parts as the "
+        "label has where it is annotated",
     )
     parser.add_argument(
         "--reference",
@@ -94,7 +101,9 @@ def _relabel(args: argparse.Namespace) -> int:
         start, config = _start(project, args)
         if start is None:
             return 0  # stopped
-        how = Relabelling(args.rounds, args.gamma_max, not args.recompute, args.reference, args.select)
+        how = Relabelling(
+            args.rounds, args.gamma_max, not args.recompute, args.reference, args.select, args.all_parts, FIRST_SHARE
+        )
         outcome = relabel(project, config, how, start=start, perform=_perform, on_round=on_round)
     if args.json:
         print_json({"rounds": [vars(one) for one in told], "finished": outcome.finished, "promoted": outcome.promoted})
@@ -123,6 +132,7 @@ def _start(project: Project, args: argparse.Namespace) -> tuple[Path | None, Con
         return folder, _with_share(config, 1 / args.rounds)
     whole = planned(project, args, method="smile")
     first = _with_share(whole, FIRST_SHARE)
+    first = replace(first, train=replace(first.train, schedule_span=(0.0, FIRST_SHARE)))
     run = Run.create(project.runs_folder, first, from_scratch=True)
     outcome = _perform(run, lambda: train(run, project, from_scratch=True))
     return outcome.model_folder, _with_share(whole, (1 - FIRST_SHARE) / args.rounds)

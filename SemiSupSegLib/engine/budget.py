@@ -60,12 +60,13 @@ def learning_rate(config: TrainConfig, *, progress: float, iteration: int, facto
     """The learning rate of a step: decay by ``config.schedule``, after a short linear rise.
 
     Args:
-        config: its ``learning_rate`` is the peak; ``poly`` decays as (1 - progress)^0.9, ``step`` to a tenth at
-            2500/6000 and at 5000/6000 of the budget.
+        config: its ``learning_rate`` is the peak of the whole schedule, of which the run has ``schedule_span``;
+            ``poly`` decays as (1 - t)^0.9, ``step`` to a tenth at 2500/6000 and at 5000/6000 of it.
         progress: share of the budget used, clipped to [0, 1].
         iteration: steps done.
         factor: lowered after a roll-back.
     """
-    progress = min(max(progress, 0.0), 1.0)
+    first, last = config.schedule_span
+    progress = first + (last - first) * min(max(progress, 0.0), 1.0)
     decay: float = 0.1 ** int(progress / STEP_SHARE) if config.schedule == "step" else (1.0 - progress) ** 0.9
     return config.learning_rate * factor * decay * min((iteration + 1) / WARMUP_STEPS, 1.0)

@@ -28,6 +28,7 @@ from ..project.project import Project
 from .confidence import head_budget, learn_confidence, load_head, save_head, segmentor_budget
 from .evaluate import reference_on_grid
 from .model import Model
+from .parts import annotated_parts
 from .plan import check_trainable
 from .reference import LabelFolder
 from .reporter import Reporter
@@ -89,7 +90,7 @@ def relabel(
         raise ConfigError(msg)
     if relabelling.select == "confidence":
         config = segmentor_budget(config)
-    return _rounds(project, _next_seed(config), Round(1, relabelling, start, None), None, perform, on_round)
+    return _rounds(project, config, Round(1, relabelling, start, None), None, perform, on_round)
 
 
 def resume_relabelling(
@@ -121,7 +122,7 @@ def resume_relabelling(
         msg = f"the last relabelling of this project is finished, with run {run.id}: start a new one"
         raise RunError(msg)
     following = this.after(run.folder / MODEL_FOLDER, run)
-    return _rounds(project, _next_seed(run.config()), following, None, perform, on_round)
+    return _rounds(project, run.config(), following, None, perform, on_round)
 
 
 def _rounds(
@@ -132,12 +133,14 @@ def _rounds(
     perform: Perform,
     on_round: Callable[[Relabelled], None],
 ) -> Outcome:
-    """From one round, which trains with ``config``, to the last; ``run`` is the round's when it was begun before."""
+    """From one round to the last; ``run`` is the first's when it was begun before, ``config`` what it or the one before
+    trains with."""
     check_trainable(project)
     _check_reference(project, this.relabelling.reference)
     while True:
         resumed = run is not None
         if run is None:
+            config = _of_round(config, this)
             run = Run.create(project.runs_folder, config, method=f"{config.method}_relabel{this.number}")
             this.save(run, project)
 
@@ -147,12 +150,12 @@ def _rounds(
         outcome = perform(run, work)
         if not outcome.finished or outcome.model_folder is None or this.is_last:
             return outcome
-        this, config, run = this.after(outcome.model_folder, run), _next_seed(config), None
+        this, run = this.after(outcome.model_folder, run), None
 
 
-def _next_seed(config: Config) -> Config:
-    """Of the next round: it draws its own patches."""
-    return replace(config, train=replace(config.train, seed=config.train.seed + 1))
+def _of_round(config: Config, this: Round) -> Config:
+    """What a round trains with, from what the one before did: it draws its own patches, at its own learning rate."""
+    return replace(config, train=replace(config.train, seed=config.train.seed + 1, schedule_span=this.schedule_span))
 
 
 def _check_reference(project: Project, reference: Path | None) -> None:
@@ -193,13 +196,14 @@ def _add_positives(project: Project, run: Run, this: Round) -> Relabelled:
     model = Model.load(this.start)
     cases = prepare(project, replace(model.config.data, distance="none"))
     head = _head(run, this, model, cases) if this.relabelling.select == "confidence" else None
+    parts = None if this.relabelling.all_parts else annotated_parts(cases)
     rank = ranking(this.relabelling.select, model, head)
     for done, prepared in enumerate(cases):
         if run.stop_requested:
             raise _StopError
         run.write(EventKind.HEARTBEAT, doing=f"relabelling case {done + 1} of {len(cases)}")
         ranked = rank(prepared.image)
-        chosen = positives(ranked, model.label_set, project.label_set, prepared.known(), this.gamma)
+        chosen = positives(ranked, model.label_set, project.label_set, prepared.known(), this.gamma, parts)
         if this.earlier is not None and this.relabelling.keep_earlier:
             chosen |= load_pseudo(this.earlier / PSEUDO_FOLDER, prepared.case_id, chosen.shape)
         save_pseudo(unfinished, project.case(prepared.case_id), chosen)

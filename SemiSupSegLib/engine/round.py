@@ -39,6 +39,12 @@ class Relabelling:
     """Folder of complete labels, only to report the precision TP / (TP + FP) of what is added."""
     select: Select = "score"
     """What ranks the predicted positives, see :mod:`.selection`; ``score`` is the paper's."""
+    all_parts: bool = False
+    """Choose among all predicted positives (the paper), not only among as many connected parts, the largest ones, as
+    the label has where it is annotated."""
+    begins: float = 0.7
+    """Where in the schedule of the learning rate the rounds begin, in [0, 1): they go on from what the first model
+    learnt. A restart at the peak would first forget some of it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,12 @@ class Round:
     def gamma(self) -> float:
         """gamma_t = t/T gamma_max."""
         return self.number / self.relabelling.rounds * self.relabelling.gamma_max
+
+    @property
+    def schedule_span(self) -> tuple[float, float]:
+        """Its part of the schedule of the learning rate."""
+        begins, rounds = self.relabelling.begins, self.relabelling.rounds
+        return begins + (1 - begins) * (self.number - 1) / rounds, begins + (1 - begins) * self.number / rounds
 
     @property
     def is_last(self) -> bool:

@@ -11,7 +11,7 @@ The rankings choose among voxels of one label in one image; they never compare l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..networks.confidence import ConfidenceHead, ConfidentSegmentor
 from ..networks.segmentor import Segmentor
 from ..project.labels import LabelSet
+from .parts import largest_parts
 from .volume import Inference
 
 if TYPE_CHECKING:
@@ -74,7 +75,12 @@ def ranking(select: Select, model: Model, head: ConfidenceHead | None) -> Callab
 
 
 def positives(
-    ranked: Ranked, ours: LabelSet, label_set: LabelSet, known: NDArray[np.bool_], share: float
+    ranked: Ranked,
+    ours: LabelSet,
+    label_set: LabelSet,
+    known: NDArray[np.bool_],
+    share: float,
+    parts: Sequence[int | None] | None = None,
 ) -> NDArray[np.bool_]:
     """What one round adds in one image: per label, the surest share of what is predicted there and not known.
 
@@ -84,6 +90,7 @@ def positives(
         label_set: the project's.
         known: (K, X, Y, Z) of the project's labels.
         share: gamma, in [0, 1].
+        parts: how many connected parts of each of the project's labels to choose from, the largest; None: all.
 
     Returns:
         (K, X, Y, Z) of the project's labels; nothing where a label is not the model's.
@@ -92,7 +99,8 @@ def positives(
     for row, name in enumerate(ours.names):
         channel = label_set.index(name)
         likeliest = (best == row) | bool(ours.overlaps)
-        candidates = (ranked.probability[row] > 0.5) & likeliest & ~known[channel]
+        found = (ranked.probability[row] > 0.5) & likeliest
+        candidates = largest_parts(found, None if parts is None else parts[channel]) & ~known[channel]
         chosen[channel] = select_top(ranked.surety[row], candidates, share)
     return chosen
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .reduce import check_same_shape, mean_over_processes, sum_over_processes
 
-__all__ = ["marginal_cross_entropy", "masked_bce", "masked_dice"]
+__all__ = ["added_positives", "marginal_cross_entropy", "masked_bce", "masked_dice"]
 
 
 def masked_bce(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -73,6 +73,34 @@ def masked_dice(probability: Tensor, target: Tensor, known: Tensor) -> Tensor:
     present = reference > 0
     dice = 2 * overlap / (volume + reference).clamp(min=1)
     return _mean_of_labels(1 - dice, present)
+
+
+def added_positives(log_probability: Tensor, added: Tensor, valid: Tensor) -> Tensor:
+    """Cross-entropy of positives that a relabelling round added (SMILEr).
+
+    Petit et al., DLMIA 2018, Algorithm 1 sets w = 1 and y = +1 at these voxels, in a sum over all voxels. So each
+    counts as one voxel of its patch and no more: divided by their own number, as :func:`masked_bce` does with what is
+    known, patches without a single negative would teach that the label is everywhere.
+
+    Args:
+        log_probability: (B, K, *S) float <= 0: log of the probability of each label.
+        added: (B, K, *S) bool: where a round put the label.
+        valid: (B, 1, *S) bool: voxels of the image; others do not count.
+
+    Returns:
+        Scalar >= 0, float32 (float64 for float64 input): per label the sum over added voxels divided by the number of
+        valid ones, averaged over the labels that have any. 0, with gradient 0, when nothing was added.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    check_same_shape(log_probability=log_probability, added=added)
+    check_same_shape(added=added[:, :1], valid=valid)
+    log_probability, added = _exact(log_probability), added & valid
+    voxels = mean_over_processes(valid.sum()).to(log_probability.dtype)
+    some = mean_over_processes(_per_label(added.to(log_probability.dtype))) > 0
+    scored = _per_label(torch.where(added, -log_probability, 0.0))
+    return _mean_of_labels(scored / _at_least_one(voxels), some)
 
 
 def marginal_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Config as RunConfig
 from ..config import NetworkConfig, structure
 from ..data.batch import Batch
 from ..errors import ConfigError
-from ..losses.masked import marginal_cross_entropy, masked_bce, masked_dice
+from ..losses.masked import added_positives, marginal_cross_entropy, masked_bce, masked_dice
 from ..networks.segmentor import Segmentor
 from ..project.labels import LabelSet
 
@@ -165,19 +166,17 @@ class Method:
         scored = known & batch.annotated[(..., *(None,) * (known.ndim - 2))]
         if self.missing_is_background:
             known = scored = batch.valid.expand_as(known)
-        weight = known.float()
+        if self.network_config.activation == "softmax":
+            terms = {"cross_entropy": marginal_cross_entropy(logits, target, known)}
+            log_probability = logits.float().log_softmax(dim=1)[:, 1:]
+        else:
+            terms = {"bce": masked_bce(logits, target, known)}
+            log_probability = F.logsigmoid(logits.float())
+        if self.config.dice_weight:
+            terms["dice"] = self.config.dice_weight * masked_dice(log_probability.exp(), target, scored)
         if batch.pseudo is not None:  # relabelled positives: a weight of their own, never known, never excluding others
             added = batch.pseudo & ~known & batch.valid
-            target, weight = target | added, weight + self.pseudo_weight * added
-            scored = scored | added
-        if self.network_config.activation == "softmax":
-            terms = {"cross_entropy": marginal_cross_entropy(logits, target, weight)}
-            probability = logits.float().softmax(dim=1)[:, 1:]
-        else:
-            terms = {"bce": masked_bce(logits, target, weight)}
-            probability = logits.float().sigmoid()
-        if self.config.dice_weight:
-            terms["dice"] = self.config.dice_weight * masked_dice(probability, target, scored)
+            terms["added"] = self.pseudo_weight * added_positives(log_probability, added, batch.valid)
         return terms
 
 

@@ -100,7 +100,7 @@ class TaughtMethod(Method):
         weight = known.float()
         if batch.pseudo is not None:
             added = batch.pseudo & ~known & batch.valid
-            target, weight, scored = target | added, weight + self.pseudo_weight * added, scored | added
+            target, weight = target | added, weight + self.pseudo_weight * added
         return Marks(target, weight, scored)
 
     def teacher(self, batch: Batch, human: Marks, step: Step) -> Tensor:

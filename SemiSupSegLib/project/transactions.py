@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "commit", "settle", "undo"]
 
-NOT_UNDOABLE = ("add", "labels", "adjacency", "undo", "aborted")
+NOT_UNDOABLE = ("add", "labels", "adjacency", "rollback", "undo", "aborted")
 
 
 def commit(

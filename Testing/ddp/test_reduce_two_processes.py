@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch import distributed as dist
@@ -15,7 +16,7 @@ from torch import multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from SemiSupSegLib.losses.consistency import masked_squared_difference
-from SemiSupSegLib.losses.masked import marginal_cross_entropy, masked_bce, masked_dice
+from SemiSupSegLib.losses.masked import added_positives, marginal_cross_entropy, masked_bce, masked_dice
 from SemiSupSegLib.losses.nonadjacency import non_adjacency, relative_non_adjacency, soft_adjacency
 from SemiSupSegLib.losses.sdm import masked_sdm_mse
 from SemiSupSegLib.losses.weighted import batch_dice, weighted_cross_entropy, with_background
@@ -27,6 +28,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "bce": lambda z, target, known: masked_bce(z[:, 1:], target, known),
     "dice": lambda z, target, known: masked_dice(z[:, 1:].sigmoid(), target, known),
     "marginal": marginal_cross_entropy,
+    "added": lambda z, target, known: added_positives(F.logsigmoid(z[:, 1:]), target & ~known, known[:, :1]),
     "consistency": lambda z, target, known: masked_squared_difference(z[:, 1:].sigmoid(), target.double(), known),
     "distances": lambda z, target, known: masked_sdm_mse(z[:, 1:].tanh(), target.double(), known),
     "non-adjacency": lambda z, _, known: non_adjacency(soft_adjacency(z.softmax(1), known[:, :1]), FORBIDDEN),

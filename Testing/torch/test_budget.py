@@ -6,6 +6,7 @@ import pytest
 
 from SemiSupSegLib.config import TrainConfig
 from SemiSupSegLib.engine.budget import Budget, learning_rate
+from SemiSupSegLib.errors import ConfigError
 
 
 class Clock:
@@ -41,3 +42,24 @@ def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
     assert rates[1000] == 0
     assert rates[500] == pytest.approx(0.01 * 0.5**0.9)
     assert learning_rate(config, progress=0.5, iteration=500, factor=0.5) == pytest.approx(rates[500] / 2)
+
+
+def test_rounds_that_share_a_schedule_go_on_where_the_one_before_ended() -> None:
+    def rate(span: tuple[float, float], progress: float) -> float:
+        config = TrainConfig(minutes=1.0, learning_rate=1e-3, schedule_span=span)
+        return learning_rate(config, progress=progress, iteration=1000)
+
+    assert rate((0.0, 0.7), 1.0) == pytest.approx(rate((0.7, 1.0), 0.0))
+    assert rate((0.7, 1.0), 0.5) == pytest.approx(rate((0.0, 1.0), 0.85))
+    assert rate((0.7, 1.0), 1.0) == 0
+
+
+def test_steps_go_down_to_a_tenth_at_the_published_shares() -> None:
+    config = TrainConfig(minutes=1.0, learning_rate=0.01, schedule="step")
+    rates = [learning_rate(config, progress=n / 6000, iteration=1000) for n in (0, 2499, 2501, 4999, 5001, 6000)]
+    assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001])
+
+
+def test_a_span_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="schedule_span"):
+        TrainConfig(minutes=1.0, schedule_span=(0.7, 0.7))

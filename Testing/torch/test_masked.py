@@ -8,11 +8,12 @@ from itertools import product
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from SemiSupSegLib.config import NetworkConfig
 from SemiSupSegLib.data.batch import Batch
-from SemiSupSegLib.losses.masked import marginal_cross_entropy, masked_bce, masked_dice
+from SemiSupSegLib.losses.masked import added_positives, marginal_cross_entropy, masked_bce, masked_dice
 from SemiSupSegLib.methods.naive import Naive
 from SemiSupSegLib.methods.smile import Smile
 from SemiSupSegLib.project.labels import LabelSet
@@ -294,12 +295,14 @@ def test_relabelled_voxels_count_with_their_weight_and_are_never_known() -> None
     batch = Batch(**{**{f: getattr(batch, f) for f in batch.__dataclass_fields__}, "pseudo": pseudo})
     method = Smile({"dice_weight": 0.0}, ORGANS, NetworkConfig())
     logits = torch.zeros(1, 3, 2, 2, 2, requires_grad=True)
-    method.supervised(logits, batch)["bce"].backward()
+    terms = method.supervised(logits, batch)
+    assert terms["bce"] == 0
+    terms["added"].backward()
     assert logits.grad[pseudo].item() < 0
     assert not logits.grad[~pseudo].any()
     assert not batch.known.any()
     method.pseudo_weight = 0.0
-    assert method.supervised(logits, batch)["bce"].item() == 0
+    assert method.supervised(logits, batch)["added"].item() == 0
 
 
 def test_dice_weight_0_is_smile_as_published() -> None:
@@ -340,3 +343,43 @@ def test_used_labels_are_the_fractions_of_the_paper() -> None:
     unannotated = ~annotated[:, 0]
     by_rule_2 = (unannotated[:, None] & annotated[:, 1:]).float().mean(0) @ torch.tensor(beta[1:])
     assert by_rule_2.item() == pytest.approx(alpha * (1 - alpha) * (beta[1] + beta[2]), rel=0.1)
+
+
+def test_an_added_positive_counts_as_one_voxel_of_its_patch() -> None:
+    log_probability = torch.full((1, 2, 2, 2, 2), 0.25).log()
+    added = torch.zeros(1, 2, 2, 2, 2, dtype=torch.bool)
+    added[0, 1, 0, 0] = True  # two of eight voxels, of the second label alone
+    valid = torch.ones(1, 1, 2, 2, 2, dtype=torch.bool)
+    assert added_positives(log_probability, added, valid) == pytest.approx(2 * math.log(4) / 8)
+    valid[0, 0, 1] = False
+    assert added_positives(log_probability, added, valid) == pytest.approx(2 * math.log(4) / 4)
+    valid[0, 0, 0, 0, 0] = False  # one of the two is outside the image
+    assert added_positives(log_probability, added, valid) == pytest.approx(math.log(4) / 3)
+
+
+def test_nothing_added_is_0_with_gradient_0() -> None:
+    logits = torch.randn(2, 3, 4, 4, 4, requires_grad=True)
+    nothing, everywhere = torch.zeros(2, 3, 4, 4, 4, dtype=torch.bool), torch.ones(2, 1, 4, 4, 4, dtype=torch.bool)
+    loss = added_positives(logits.log_softmax(1), nothing, everywhere)
+    loss.backward()
+    assert loss == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_an_added_positive_with_probability_0_elsewhere_does_not_spoil_the_sum() -> None:
+    log_probability = torch.zeros(1, 1, 2, 1, 1)
+    log_probability[0, 0, 1] = -math.inf
+    added = torch.tensor([True, False]).view(1, 1, 2, 1, 1)
+    assert added_positives(log_probability, added, added | True) == 0
+
+
+def test_the_gradient_of_added_positives_is_the_derivative() -> None:
+    logits = torch.randn(2, 2, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    added, valid = torch.rand(2, 2, 3, 2, 2) < 0.3, torch.rand(2, 1, 3, 2, 2) < 0.9
+    assert torch.autograd.gradcheck(lambda z: added_positives(F.logsigmoid(z), added, valid), (logits,))
+
+
+def test_added_positives_of_different_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="shapes must agree"):
+        added_positives(torch.zeros(1, 2, 2, 2, 2), torch.zeros(1, 1, 2, 2, 2) > 0, torch.zeros(1, 1, 2, 2, 2) > 0)

@@ -1,0 +1,79 @@
+"""Connected parts: as many as people annotated, and the largest of what is predicted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from SemiSupSegLib.data.prepared import Foreground, PreparedCase
+from SemiSupSegLib.engine.parts import annotated_parts, largest_parts
+from SemiSupSegLib.engine.selection import Ranked, positives
+from SemiSupSegLib.project.geometry import Grid
+from SemiSupSegLib.project.labels import LabelSet
+
+KIDNEYS = LabelSet.from_names(["liver", "kidneys"])
+SIZE = (20, 8, 6)
+
+
+def bars(*edges: tuple[int, int]) -> NDArray[np.bool_]:
+    """Parts from X to before X, in the whole plane."""
+    mask = np.zeros(SIZE, bool)
+    for first, last in edges:
+        mask[first:last] = True
+    return mask
+
+
+def a_case(liver: NDArray[np.bool_], kidneys: NDArray[np.bool_], everywhere: tuple[bool, bool]) -> PreparedCase:
+    labels = (liver + 2 * kidneys).astype(np.uint8)[None]
+    said = np.array(everywhere)
+    arrays = {"image": np.zeros((1, *SIZE), np.float16), "labels": labels}
+    nothing = Foreground(np.zeros((0, 3), np.int32), (0, 0))
+    return PreparedCase("a", Grid(SIZE, (1.0, 1.0, 1.0)), KIDNEYS, said, said, 0.0, arrays, (), nothing, None, "")
+
+
+def test_the_largest_parts_are_kept_and_speckle_goes() -> None:
+    mask = bars((0, 5), (7, 9), (12, 16))
+    assert np.array_equal(largest_parts(mask, 1), bars((0, 5)))
+    assert np.array_equal(largest_parts(mask, 2), bars((0, 5), (12, 16)))
+    assert np.array_equal(largest_parts(mask, 9), mask)
+    assert np.array_equal(largest_parts(mask, None), mask)
+    assert not largest_parts(bars(), 1).any()
+
+
+def test_voxels_that_meet_at_a_corner_are_one_part() -> None:
+    mask = np.zeros(SIZE, bool)
+    mask[1, 1, 1] = mask[2, 2, 2] = True
+    assert largest_parts(mask, 1).sum() == 2
+
+
+def test_an_organ_has_as_many_parts_as_people_annotated_in_any_case() -> None:
+    one = a_case(bars((0, 6)), bars((8, 10), (14, 16)), (True, True))
+    other = a_case(bars((0, 3)), bars((8, 10)), (True, True))
+    assert annotated_parts([other, one]) == [1, 2]
+
+
+def test_a_slip_of_the_brush_is_no_part_and_an_organ_nobody_finished_has_no_number() -> None:
+    liver = bars((0, 15))
+    liver[19, 7, 5] = True
+    assert annotated_parts([a_case(liver, bars((16, 18)), (True, False))]) == [1, None]
+
+
+@pytest.mark.parametrize(("parts", "chosen"), [([1, 1], bars((0, 5))), (None, bars((0, 5), (8, 10)))])
+def test_a_relabelling_chooses_from_as_many_parts_as_the_organ_has(
+    parts: list[int | None] | None, chosen: NDArray[np.bool_]
+) -> None:
+    probability = np.zeros((2, *SIZE), np.float32)
+    probability[0][bars((0, 5), (8, 10))] = 0.9
+    found = positives(Ranked(probability, probability), KIDNEYS, KIDNEYS, np.zeros((2, *SIZE), bool), 1.0, parts)
+    assert np.array_equal(found[0], chosen)
+
+
+def test_a_part_that_people_know_of_counts_among_the_largest() -> None:
+    """Known voxels are not chosen again, and hide no part: what is beside a known liver is not the liver's second."""
+    probability = np.zeros((2, *SIZE), np.float32)
+    probability[0][bars((0, 5), (8, 10))] = 0.9
+    known = np.zeros((2, *SIZE), bool)
+    known[0][bars((0, 4))] = True
+    found = positives(Ranked(probability, probability), KIDNEYS, KIDNEYS, known, 1.0, [1, 1])
+    assert np.array_equal(found[0], bars((4, 5)))
