@@ -13,7 +13,7 @@ from SemiSupSegLib.cli.main import VERB_MODULES, verb_named
 
 REPOSITORY = Path(__file__).parents[2]
 LIBRARY = REPOSITORY / "SemiSupSegLib"
-LIGHT = ("project", "jobs", "session", "config", "errors")
+LIGHT = ("project", "jobs", "session", "engine_install", "config", "errors")
 LONGEST_FILE = 300
 
 WITHOUT_TORCH = """

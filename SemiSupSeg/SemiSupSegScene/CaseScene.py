@@ -1,0 +1,246 @@
+"""One case of the project in Slicer's scene: its volume, and the segmentation in which the user draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+from numpy.typing import NDArray
+
+from SemiSupSegLib.errors import ProjectError
+from SemiSupSegLib.project.annotation import label_mask
+from SemiSupSegLib.project.cases import Case
+from SemiSupSegLib.project.geometry import Grid, check_same_grid
+from SemiSupSegLib.project.labels import LabelSet
+
+from .CaseNodes import SEGMENTATION, VOLUME, isCurrent, markNode, nodeOf, setAside
+from .CaseSegments import fillSegmentation, labelMasks
+from .Grids import gridOfVolume
+from .Observations import Observations
+from .SegmentMatches import addSegment, matchedSegments
+from .SegmentTags import tagSegment
+from .SegmentVoxels import changeSegment, segmentMask
+from .SliceLayers import showInBackground
+from .Translation import _
+from .Volumes import addVolume
+
+__all__ = ["CaseScene"]
+
+EDITS = ("SourceRepresentationModified", "SegmentAdded", "SegmentRemoved")
+
+Layers = NDArray[np.integer[Any]]
+
+
+class CaseScene:
+    """The nodes of the open case. The user's segmentation is changed by :meth:`update` alone.
+
+    Other nodes of the scene are never touched; opening another case leaves those of this one where they are.
+    """
+
+    def __init__(self, scene: Any, onEdit: Callable[[], None] | None = None) -> None:
+        """Listen to nothing yet.
+
+        Args:
+            scene: a ``vtkMRMLScene``.
+            onEdit: called after the user changed, added or removed a segment of the open case.
+        """
+        self._scene = scene
+        self._onEdit = onEdit
+        self._observations = Observations()
+        self._case: Case | None = None
+        self._labelSet = LabelSet(())
+        self._layers: Layers | None = None
+        self._ours = 0
+        self.edited = False
+        """Whether the segmentation may hold strokes of the user that the project has not seen."""
+
+    @property
+    def case(self) -> Case | None:
+        """The open case, as it was shown last; None when none is open."""
+        return self._case
+
+    @property
+    def volumeNode(self) -> Any | None:
+        """The open case's volume; None when none is open or the user deleted it."""
+        return None if self._case is None else nodeOf(self._scene, self._case, VOLUME)
+
+    @property
+    def segmentationNode(self) -> Any | None:
+        """The user's segmentation of the open case; None when none is open or the user deleted it."""
+        return None if self._case is None else nodeOf(self._scene, self._case, SEGMENTATION)
+
+    def open(self, case: Case, labelSet: LabelSet) -> None:
+        """Show a case: its nodes when the scene has them already, else new ones from the project.
+
+        A segmentation of the scene that is older than the project's is kept under another name, hidden.
+
+        Raises:
+            ImageError: a file of the case is damaged.
+        """
+        self.close()
+        self._case, self._labelSet = case, labelSet
+        self._layers = case.labels(labelSet)
+        if self.volumeNode is None:
+            image = case.image()
+            node = addVolume(self._scene, sitk.GetArrayViewFromImage(image), Grid.of(image), case.id)
+            markNode(node, case)
+        segmentation = self.segmentationNode
+        if segmentation is not None and not isCurrent(segmentation, case):
+            setAside(segmentation)
+            segmentation = None
+        if segmentation is None:
+            self._addSegmentation(self._layers, self._grid())
+        else:
+            self.edited = True  # it may hold strokes that the project has not seen
+        with self._changing():
+            self._tag()
+        self._observe()
+        showInBackground(self._scene, self.volumeNode)
+
+    def adopt(self, volumeNode: Any, segmentationNode: Any | None, case: Case, labelSet: LabelSet) -> None:
+        """Take nodes that the user had before the case was added to the project; they stay as they are, but for tags.
+
+        Args:
+            volumeNode: the volume that the case was made from.
+            segmentationNode: what was drawn on it; None makes a new one.
+            case: the new case.
+            labelSet: the project's labels.
+
+        Raises:
+            ImageError: the volume does not lie where the case's image does.
+        """
+        check_same_grid(case.grid(), gridOfVolume(volumeNode), what="the volume", where=f"case {case.id}")
+        self.close()
+        self._case, self._labelSet, self._layers = case, labelSet, case.labels(labelSet)
+        markNode(volumeNode, case)
+        if segmentationNode is None:
+            self._addSegmentation(self._layers, self._grid())
+        else:
+            markNode(segmentationNode, case)
+        with self._changing():
+            self._tag()
+        self._observe()
+
+    def masks(self, *, nearest: bool = False) -> dict[str, NDArray[np.bool_]]:
+        """What the user's segmentation holds, (k, j, i) bool by label name, on the case's own grid.
+
+        A label without a segment is not in it: it keeps what the project has.
+
+        Args:
+            nearest: take over segments that lie on another grid by their nearest voxels, instead of refusing them.
+
+        Raises:
+            ProjectError: no case is open, its segmentation was deleted, or its segments' names contradict each other.
+            ImageError: a segment does not lie on the image.
+        """
+        return labelMasks(self._segmentation(), self._labelSet, self._grid(), nearest=nearest)
+
+    def update(self, case: Case) -> list[str]:
+        """Bring what changed in the project since the last call to the user's segmentation: an acceptance, its undo.
+
+        Only voxels that changed in the project change here, and none on which the user has drawn a label that excludes
+        the changed one. Calling it with the state that an undo put back takes the same voxels away again.
+
+        Args:
+            case: the open case as the project has it now.
+
+        Returns:
+            Names of the labels whose voxels changed.
+
+        Raises:
+            ProjectError: another case is open, or its segmentation was deleted.
+            ImageError: a segment does not lie on the image.
+        """
+        if self._case is None or self._case.folder != case.folder:
+            msg = f"case {case.id} is not open"
+            raise ProjectError(msg)
+        before, after = self._layers, case.labels(self._labelSet)
+        assert before is not None
+        with self._changing():
+            changed = [name for name in self._labelSet.names if self._change(name, before, after)]
+            self._case, self._layers = case, after
+            self._tag()
+            markNode(self._segmentation(), case)
+        self.edited = self.edited and self._differs()
+        return changed
+
+    def close(self) -> None:
+        """Stop listening. The nodes stay in the scene; the user's strokes in them too."""
+        self._observations.removeAll()
+        self._case, self._layers, self.edited = None, None, False
+
+    def _change(self, name: str, before: Layers, after: Layers) -> bool:
+        channel = self._labelSet.index(name)
+        layer = self._labelSet.places[channel].layer
+        if np.array_equal(before[layer], after[layer]):
+            return False
+        old, new = (label_mask(layers, self._labelSet, channel) for layers in (before, after))
+        added, removed = new & ~old, old & ~new
+        if not (added.any() or removed.any()):
+            return False
+        node, grid = self._segmentation(), self._grid()
+        matched = matchedSegments(node, self._labelSet)
+        for other, its in enumerate(self._labelSet.names):
+            if added.any() and its in matched and not self._labelSet.may_overlap(channel, other):
+                added &= ~(segmentMask(node, matched[its], grid) & ~label_mask(before, self._labelSet, other))
+        segmentId = matched.get(name) or addSegment(node, self._labelSet.labels[channel])
+        changeSegment(node, segmentId, grid, added=added, removed=removed)
+        return True
+
+    def _differs(self) -> bool:
+        assert self._layers is not None
+        channels = ((self._labelSet.index(name), mask) for name, mask in self.masks().items())
+        return any(not np.array_equal(mask, label_mask(self._layers, self._labelSet, c)) for c, mask in channels)
+
+    def _tag(self) -> None:
+        assert self._case is not None
+        segmentation = self._segmentation().GetSegmentation()
+        for name, segmentId in matchedSegments(self._segmentation(), self._labelSet).items():
+            decision = self._case.reviewed.get(name, {}).get("decision")
+            tagSegment(segmentation.GetSegment(segmentId), self._case.annotation(name), decision=decision)
+
+    def _addSegmentation(self, layers: Layers, grid: Grid) -> None:
+        assert self._case is not None
+        node = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", _("{case} labels").format(case=self._case.id))
+        node.CreateDefaultDisplayNodes()
+        node.SetReferenceImageGeometryParameterFromVolumeNode(self.volumeNode)
+        fillSegmentation(node, layers, self._labelSet, grid)
+        markNode(node, self._case)
+
+    def _segmentation(self) -> Any:
+        if self._case is None:
+            msg = "no case is open"
+            raise ProjectError(msg)
+        node = self.segmentationNode
+        if node is None:
+            msg = f"the segmentation of case {self._case.id} was deleted from the scene: open the case again"
+            raise ProjectError(msg)
+        return node
+
+    def _grid(self) -> Grid:
+        assert self._case is not None
+        return self._case.grid()
+
+    def _observe(self) -> None:
+        segmentation = self._segmentation().GetSegmentation()
+        for event in EDITS:
+            self._observations.add(segmentation, getattr(slicer.vtkSegmentation, event), self._onSegmentationEdited)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """What happens meanwhile is our doing, not the user's."""
+        self._ours += 1
+        try:
+            yield
+        finally:
+            self._ours -= 1
+
+    def _onSegmentationEdited(self, _caller: Any, _event: str) -> None:
+        if not self._ours:
+            self.edited = True
+            if self._onEdit is not None:
+                self._onEdit()

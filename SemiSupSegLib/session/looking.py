@@ -1,0 +1,86 @@
+"""Looking: where the selected proposal is least sure, and its voxels for the overlay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ProjectError
+from ..project.annotation import label_mask
+from ..project.cases import Case
+from ..project.geometry import check_same_grid
+from ..project.predictions import StoredPrediction, read_prediction
+from .core import require
+from .selection import Selection
+
+__all__ = ["Looking"]
+
+
+class Looking(Selection):
+    """What is shown of the selected proposal."""
+
+    @property
+    def may_worst_slice(self) -> str | None:
+        """Why there is no worst slice; None when there is one."""
+        if self.selected is None:
+            return "Worst slice: select a proposal first"
+        return None if self.profile().any() else "Worst slice: the model is sure everywhere"
+
+    def profile(self) -> NDArray[np.float64]:
+        """Mean uncertainty of each slice k of the selected proposal, [0, 1]; empty without one."""
+        row = self.selected
+        said = None if row is None else self._prediction(row.case)
+        if row is None or said is None:
+            return np.zeros(0)
+        values = said.labels.get(row.label, {}).get("slices") or ()
+        return np.asarray([0.0 if v is None else v for v in values], np.float64)
+
+    def worst_slice(self, step: int = 1) -> int:
+        """Go to the next slice in the order of uncertainty, most first; with -1 back again.
+
+        Returns:
+            Its index k; ``slice_wanted`` tells it as well.
+
+        Raises:
+            ProjectError: :attr:`may_worst_slice` gives a reason.
+        """
+        require(self.may_worst_slice)
+        profile, (case_id, label) = self.profile(), self._key()
+        order = np.argsort(-profile, kind="stable")[: int(np.count_nonzero(profile))]
+        self._slice_rank = min(max(self._slice_rank + step, 0), len(order) - 1)
+        found = int(order[self._slice_rank])
+        self.signals.tell(self.signals.slice_wanted, case_id, found, label)
+        return found
+
+    def proposal(self) -> NDArray[np.bool_]:
+        """(k, j, i): the selected proposal on the grid of its case.
+
+        Raises:
+            ProjectError: none is selected.
+            ImageError: it lies on another grid than the case.
+        """
+        case, label, said = self._looked_at()
+        layers, grid = said.layers(self._opened().label_set)
+        check_same_grid(case.grid(), grid, what="proposed labels", where=f"case {case.id}")
+        return label_mask(layers, self._opened().label_set, self._opened().label_set.index(label))
+
+    def uncertainty(self) -> NDArray[np.floating[Any]]:
+        """(k, j, i) in [0, 1]: normalised entropy of the selected proposal; raises as :meth:`proposal` does."""
+        case, label, said = self._looked_at()
+        values, grid = said.uncertainty(label)
+        check_same_grid(case.grid(), grid, what="uncertainty", where=f"case {case.id}")
+        return values
+
+    def _looked_at(self) -> tuple[Case, str, StoredPrediction]:
+        require(None if self.selected is not None else "select a proposal first")
+        case_id, label = self._key()
+        said = self._prediction(case_id)
+        if said is None:
+            msg = f"case {case_id} has no proposal any more: predict it again"
+            raise ProjectError(msg)
+        return self._case(case_id), label, said
+
+    def _prediction(self, case_id: str) -> StoredPrediction | None:
+        return read_prediction(self._opened(), case_id)

@@ -1,0 +1,8 @@
+foreach(field HOMEPAGE CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS)
+  if(NOT EXTENSION_${field})
+    message(SEND_ERROR "EXTENSION_${field} is not set")
+  endif()
+endforeach()
+if(PROJECT_NAME MATCHES "^Slicer")
+  message(SEND_ERROR "the name of an extension must not start with Slicer: ${PROJECT_NAME}")
+endif()

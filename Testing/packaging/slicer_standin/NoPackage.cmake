@@ -1,0 +1,1 @@
+# Slicer makes the downloadable package here; nothing to do without it.
