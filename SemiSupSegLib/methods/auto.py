@@ -1,4 +1,4 @@
-"""The tool's default: SMILE's supervision, a mean teacher and copy-paste, in one pass of the network. All is ours.
+"""SMILE's supervision, a mean teacher and copy-paste, in one pass of the network: meant as the default. All is ours.
 
 * First share of the budget: people alone teach, from the patches of which they said something. This is ``smile``.
 * Then the moving average of the weights, without noise or dropout, looks at each patch in which a label is unknown
@@ -47,7 +47,7 @@ CONSTRAINED = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class AutoConfig(TaughtConfig):
-    """Options of the default. All numbers are ours."""
+    """Options of the combination. All numbers are ours."""
 
     mixing: float = 0.5
     """Share of the pairs of patches that swap a box, 0 to 1; the others stay as they are."""
@@ -69,7 +69,7 @@ class Auto(TaughtMethod):
     """SMILE + mean teacher + copy-paste."""
 
     name = "auto"
-    summary = "The default: learns from annotated, partly annotated and unannotated cases alike."
+    summary = "Learns from annotated, partly annotated and unannotated cases alike: smile + mean teacher + copy-paste."
     Config = AutoConfig
     config: AutoConfig
 
