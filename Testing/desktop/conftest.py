@@ -28,7 +28,7 @@ class Absent(pytest.Module):
     """A file of tests that cannot run here."""
 
     def collect(self) -> Any:
-        pytest.skip(f"{' and '.join(MISSING)} not installed: pip install -e '.[app]'", allow_module_level=True)
+        pytest.skip(f"{' and '.join(MISSING)} not installed: pip install 'trame-slicer[standalone]==2.0.0' PySide6-Essentials", allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> Any:

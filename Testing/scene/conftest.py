@@ -24,7 +24,7 @@ if MODULES not in sys.path:
 
 AXIS_ORDERS = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
 """All 48: which world axis each image axis follows, and in which sense; half of them are left-handed."""
-WHY = "slicer-core is not installed: pip install -e '.[app]'"
+WHY = "slicer-core is not installed: pip install 'trame-slicer[standalone]==2.0.0'"
 
 
 class Absent(pytest.Module):
