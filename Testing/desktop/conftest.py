@@ -28,7 +28,8 @@ class Absent(pytest.Module):
     """A file of tests that cannot run here."""
 
     def collect(self) -> Any:
-        pytest.skip(f"{' and '.join(MISSING)} not installed: pip install 'trame-slicer[standalone]==2.0.0' PySide6-Essentials", allow_module_level=True)
+        install = "pip install 'trame-slicer[standalone]==2.0.0' PySide6-Essentials"
+        pytest.skip(f"{' and '.join(MISSING)} not installed: {install}", allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> Any:
