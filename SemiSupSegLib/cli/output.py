@@ -10,15 +10,9 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from ..errors import ProjectError
+from ..project.words import LEGEND, SYMBOLS, duration
 
 __all__ = ["LEGEND", "SYMBOLS", "Progress", "bar", "confirm", "duration", "print_json", "table", "use_a_full_alphabet"]
-
-SYMBOLS = {"unknown": "?", "partial": "✎", "complete": "✓", "absent": "∅", "proposed": "◆"}
-"""State of a label in a case; every front end shows the same ones."""
-LEGEND = (
-    "? not annotated   ✎ partial   ✓ complete   ∅ absent   ◆ proposed\n"
-    "? is ignored in training, never counted as background."
-)
 
 
 def use_a_full_alphabet() -> None:
@@ -81,14 +75,6 @@ def bar(done: int, whole: int, *, width: int = 24) -> str:
     """``[######------]``; empty when there is nothing to do."""
     filled = round(width * done / whole) if whole else 0
     return f"[{'#' * filled}{'-' * (width - filled)}]"
-
-
-def duration(seconds: float) -> str:
-    """``8 s``, ``2 min 05 s``, ``1 h 10 min``."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{rest} s"
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def confirm(question: str) -> bool:

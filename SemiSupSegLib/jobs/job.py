@@ -10,12 +10,11 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import psutil
 
 from ..errors import RunError
+from .child import child_environment, detached
 from .process_tree import ProcessIdentity, process_tree
 from .protocol import LOG_FILE, EventKind, RunState
 from .run import Run
@@ -23,7 +22,6 @@ from .state import ACTIVE, Watch
 
 __all__ = ["LocalJob", "claim", "default_command"]
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 LOOK_SECONDS = 0.05
 _CHILDREN: list[subprocess.Popen[bytes]] = []
 """Kept when their jobs are forgotten, which is allowed; the next start clears the ended ones."""
@@ -68,7 +66,7 @@ class LocalJob:
             try:
                 process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                    env=_environment(), close_fds=True, **_detached(),
+                    env=child_environment(PYTHONFAULTHANDLER="1"), close_fds=True, **detached(),
                 )  # fmt: skip
             except OSError as error:
                 msg = f"{command[0]} cannot be started: {error.strerror}"
@@ -178,20 +176,3 @@ def _refuse_a_second(run: Run) -> None:
     if process is not None and Watch(run).state()[0] in ACTIVE:
         msg = f"run {run.id} is being worked on already, by process {process.pid} on {process.host}"
         raise RunError(msg)
-
-
-def _environment() -> dict[str, str]:
-    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # PythonSlicer knows nothing of this package
-        "PYTHONSAFEPATH": "1",  # or `-m` would import what lies in the current folder: perhaps somebody's project
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONFAULTHANDLER": "1",
-    }
-
-
-def _detached() -> dict[str, Any]:
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    return {"start_new_session": True}

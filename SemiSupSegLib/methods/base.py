@@ -92,8 +92,6 @@ class Method:
     """Networks of which the method needs an exponential moving average."""
     missing_is_background: ClassVar[bool] = False
     """Treat labels that are not annotated as absent: the naive baseline, never right."""
-    unlabelled: float = 0.0
-    """Share of each batch that is drawn from cases without any annotation, where there are such."""
     pseudo_weight: float = 1.0
     """Weight of voxels that a relabelling round added."""
 
@@ -113,6 +111,16 @@ class Method:
         self.label_set, self.network_config, self.modalities = label_set, network, modalities
         self.log: dict[str, float] = {}
         """Numbers of the last step for the curves that are no losses: coverage, accuracy, a weight."""
+
+    @property
+    def unlabelled(self) -> float:
+        """Share of each batch from cases without any annotation: the option of that name, 0 for methods without it."""
+        return float(getattr(self.config, "unlabelled", 0.0))
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether labels exclude each other in a softmax with a background channel."""
+        return self.network_config.activation == "softmax"
 
     def adapt(self, config: RunConfig, project: Project) -> RunConfig:  # noqa: ARG002  for methods that look at the cases
         """The planned configuration as this method wants it; called once, before the run is made."""
@@ -166,7 +174,7 @@ class Method:
         scored = known & batch.annotated[(..., *(None,) * (known.ndim - 2))]
         if self.missing_is_background:
             known = scored = batch.valid.expand_as(known)
-        if self.network_config.activation == "softmax":
+        if self.exclusive:
             terms = {"cross_entropy": marginal_cross_entropy(logits, target, known)}
             log_probability = logits.float().log_softmax(dim=1)[:, 1:]
         else:

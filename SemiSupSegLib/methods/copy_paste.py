@@ -10,7 +10,7 @@ known and else the teacher's, whose weight is warmed up; largest parts are optio
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,6 @@ from ..data.batch import Batch
 from ..losses.consistency import activated
 from ..losses.mixing import Mixture, pairs, random_box
 from ..losses.pseudo_label import largest_parts, pseudo_labels, segmentation_terms
-from ..project.labels import LabelSet
 from .base import Method, MethodConfig, Step, rampup
 
 if TYPE_CHECKING:
@@ -80,13 +79,6 @@ class TaughtMethod(Method):
     Config: ClassVar[type[TaughtConfig]] = TaughtConfig
     config: TaughtConfig
     averaged = ("segmentor",)
-
-    def __init__(
-        self, options: dict[str, Any], label_set: LabelSet, network: NetworkConfig, modalities: int = 1
-    ) -> None:
-        super().__init__(options, label_set, network, modalities)
-        self.unlabelled = self.config.unlabelled
-        self.exclusive = network.activation == "softmax"
 
     def ramp(self, progress: float) -> float:
         """Share of its weight that the teacher has."""

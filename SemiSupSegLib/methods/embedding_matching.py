@@ -62,8 +62,6 @@ class EmbeddingMatching(Method):
         self, options: dict[str, Any], label_set: LabelSet, network: NetworkConfig, modalities: int = 1
     ) -> None:
         super().__init__(options, label_set, network, modalities)
-        self.unlabelled = self.config.unlabelled
-        self.softmax = network.activation == "softmax"
         vote = self.config.vote
         if vote == "classes" and label_set.overlaps:
             pair = " and ".join(sorted(next(iter(label_set.overlaps))))
@@ -123,10 +121,10 @@ class EmbeddingMatching(Method):
         unknown = self.unknown(batch)
         with torch.no_grad():
             target, weight = self.pseudo_labels(teacher, batch, unknown, rampup(done))
-        cross_entropy = marginal_cross_entropy if self.softmax else masked_bce
+        cross_entropy = marginal_cross_entropy if self.exclusive else masked_bce
         terms["pseudo_label"] = self.config.pseudo_label_weight * rampup(done) * cross_entropy(logits, target, weight)
-        asked = unknown.any(dim=1, keepdim=True) if self.softmax else unknown
-        entropy = mean_entropy(logits, asked, exclusive=self.softmax)
+        asked = unknown.any(dim=1, keepdim=True) if self.exclusive else unknown
+        entropy = mean_entropy(logits, asked, exclusive=self.exclusive)
         terms["entropy"] = self.config.entropy_weight * rampup(done) * entropy
         return terms
 
@@ -177,7 +175,7 @@ class EmbeddingMatching(Method):
         """(P, B, *S): each label's own, or the largest of the labels that are asked for (of all, where none is)."""
         if self.overlaps:
             return uncertainty.expand_as(unknown).transpose(0, 1)
-        if self.softmax:
+        if self.exclusive:
             return uncertainty.transpose(0, 1)
         counts = unknown | ~unknown.any(dim=1, keepdim=True)
         return torch.where(counts, uncertainty, 0.0).amax(dim=1)[None]
@@ -245,7 +243,7 @@ class EmbeddingMatching(Method):
             return target, stated & unknown & ~quarrelling(target, self.excludes.to(target.device))
         wrong = (stated & batch.known & (target != batch.target)).any(dim=1, keepdim=True)
         stated = stated & ~wrong
-        return target, stated if self.softmax else stated & unknown  # a softmax is told the class, all of it
+        return target, stated if self.exclusive else stated & unknown  # a softmax is told the class, all of it
 
 
 def _quantile(values: Tensor, share: float) -> Tensor:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -60,13 +60,6 @@ class MeanTeacher(Method):
     Config: ClassVar[type[MeanTeacherConfig]] = MeanTeacherConfig
     config: MeanTeacherConfig
     averaged = ("segmentor",)
-
-    def __init__(
-        self, options: dict[str, Any], label_set: LabelSet, network: NetworkConfig, modalities: int = 1
-    ) -> None:
-        super().__init__(options, label_set, network, modalities)
-        self.unlabelled = self.config.unlabelled
-        self.exclusive = network.activation == "softmax"
 
     def adapt(self, config: RunConfig, project: Project) -> RunConfig:
         """In paper mode the paper's recipe, and its numbers where the user gave none."""

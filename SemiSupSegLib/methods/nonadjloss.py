@@ -203,14 +203,14 @@ class NonAdjLoss(Method):
 
     def _distribution(self, logits: Tensor) -> Tensor:
         """(B, K + 1, *S), background first."""
-        if self.network_config.activation == "softmax":
+        if self.exclusive:
             return logits.float().softmax(dim=1)
         return (independent_distribution if self.label_set.overlaps else exclusive_distribution)(logits)
 
     def _whole(self, probability: Tensor) -> Tensor:
         """(K + 1, *S) from a volume's (K, *S), as :meth:`_distribution` is from logits, with one copy in memory."""
         whole = torch.cat((torch.ones_like(probability[:1]), probability))
-        if self.network_config.activation == "softmax":
+        if self.exclusive:
             whole[0] = (1 - probability.sum(dim=0)).clamp(min=0)
         elif self.label_set.overlaps:
             for one in probability:
@@ -224,7 +224,7 @@ class NonAdjLoss(Method):
     def _segmentation(self, logits: Tensor, distribution: Tensor | None, batch: Batch) -> dict[str, Tensor]:
         if not self.config.paper:
             return self.supervised(logits, batch)
-        if self.network_config.activation != "softmax":
+        if not self.exclusive:
             logits = torch.cat((torch.zeros_like(logits[:, :1]), logits), dim=1)
         target, weight = batch.target, batch.known.float()
         scored = batch.known & batch.annotated[(..., *(None,) * (target.ndim - 2))]

@@ -14,20 +14,18 @@ which is which.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..config import Config as RunConfig
-from ..config import NetworkConfig
 from ..data.batch import Batch
 from ..losses.adversarial import LABELLED, discriminator_cross_entropy, generator_cross_entropy
 from ..losses.sdm import masked_sdm_mse
 from ..losses.squared_dice import squared_dice
 from ..networks.discriminator import Discriminator
 from ..networks.segmentor import Segmentor, SegmentorOutput
-from ..project.labels import LabelSet
 from .base import Method, MethodConfig, OptimizerSettings, Step, rampup
 from .mean_teacher import paper_recipe
 
@@ -70,11 +68,10 @@ class Sassnet(Method):
     config: SassnetConfig
     heads = ("logits", "sdm")
 
-    def __init__(
-        self, options: dict[str, Any], label_set: LabelSet, network: NetworkConfig, modalities: int = 1
-    ) -> None:
-        super().__init__(options, label_set, network, modalities)
-        self.unlabelled = self.config.unlabelled if self.config.adversarial_weight else 0.0
+    @property
+    def unlabelled(self) -> float:
+        """None without the discriminator: distances are learnt from annotated cases alone."""
+        return super().unlabelled if self.config.adversarial_weight else 0.0
 
     def adapt(self, config: RunConfig, project: Project) -> RunConfig:
         """Distance maps of whole cases; in paper mode the paper's recipe, with those of crops."""
@@ -138,7 +135,7 @@ class Sassnet(Method):
         """The supervised terms; in paper mode Dice with squares alone."""
         if not self.config.paper:
             return self.supervised(logits, batch)
-        probability = logits.float().softmax(dim=1)[:, 1:] if self._exclusive else logits.float().sigmoid()
+        probability = logits.float().softmax(dim=1)[:, 1:] if self.exclusive else logits.float().sigmoid()
         scored = batch.known & batch.annotated[(..., *(None,) * (batch.known.ndim - 2))]
         return {"dice": squared_dice(probability, batch.target, scored)}
 
@@ -171,10 +168,6 @@ class Sassnet(Method):
     def warmup(self, step: Step) -> float:
         """Share of the adversarial weight that counts, 0 to 1."""
         return rampup(step.iteration // STAIR / STAIRS if self.config.paper else step.progress)
-
-    @property
-    def _exclusive(self) -> bool:
-        return self.network_config.activation == "softmax"
 
     def _log_accuracy(self, scores: Tensor, batch: Batch) -> None:
         """``discriminator_accuracy``: share of the labelled and unlabelled images that it told apart."""

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import RunError, SemiSupSegError
+from ..jobs.child import child_environment, detached
 from .rows import TaskProgress
 from .words import said_by_program
 
 __all__ = ["Child", "Task", "Thread", "clear_up", "default_program"]
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 LOG_FILE, OUT_FILE = "log.txt", "out.txt"
 TAIL = 4096
 _CHILDREN: list[subprocess.Popen[bytes]] = []
@@ -83,7 +83,8 @@ class Child:
         with (folder / LOG_FILE).open("wb") as log, (folder / OUT_FILE).open("wb") as out:
             try:
                 self._process = subprocess.Popen(
-                    list(command), stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=_environment(), **_detached()
+                    list(command), stdin=subprocess.DEVNULL, stdout=out, stderr=log,
+                    env=child_environment(PYTHONIOENCODING="utf-8"), **detached(),
                 )
             except OSError as error:
                 msg = f"{command[0]} cannot be started: {error.strerror}"
@@ -239,20 +240,3 @@ def _tail(path: Path) -> str:
             return file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _environment() -> dict[str, str]:
-    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # PythonSlicer knows nothing of this package
-        "PYTHONSAFEPATH": "1",  # or `-m` would import what lies in the current folder
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONIOENCODING": "utf-8",
-    }
-
-
-def _detached() -> dict[str, Any]:
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    return {"start_new_session": True}

@@ -1,18 +1,14 @@
-"""The words and signs that every front end shares."""
+"""The words that front ends share, beside those of the command line."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
+from ..project.words import LEGEND, SYMBOLS, duration
+
 __all__ = ["LEGEND", "SYMBOLS", "counted", "duration", "joined", "left", "said_by_program", "slices_in_words"]
 
-SYMBOLS = {"unknown": "?", "partial": "✎", "complete": "✓", "absent": "∅", "proposed": "◆"}
-"""State of a label in a case."""
-LEGEND = (
-    "? not annotated   ✎ partial   ✓ complete   ∅ absent   ◆ proposed\n"
-    "? is ignored in training, never counted as background."
-)
 _ERROR = re.compile(r"semisupseg [\w-]+: (.+)")
 
 
@@ -26,14 +22,6 @@ def joined(names: Iterable[str], *, most: int = 3) -> str:
     named = list(names)
     rest = len(named) - most
     return ", ".join(named) if rest <= 0 else f"{', '.join(named[:most])} and {rest} more"
-
-
-def duration(seconds: float) -> str:
-    """``8 s``, ``2 min 05 s``, ``1 h 10 min``."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{rest} s"
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def left(seconds: float | None) -> str:
