@@ -232,7 +232,9 @@ class Preset:
     minutes: float
     """Default budget on the machine at hand."""
     voxels: int
-    """Largest number of voxels that a typical volume may have on the training grid."""
+    """Number of voxels that a typical volume has on the training grid, where that is fine enough for the labels."""
+    most_voxels: int
+    """Largest number that it may have where labels are small."""
     patch_voxels: int
     """Voxels of a patch."""
     batch_size: int
@@ -242,7 +244,11 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "quick": Preset(minutes=5, voxels=500_000, patch_voxels=98_304, batch_size=2, filters=16),
-    "balanced": Preset(minutes=15, voxels=1_000_000, patch_voxels=163_840, batch_size=2, filters=16),
-    "thorough": Preset(minutes=60, voxels=3_000_000, patch_voxels=262_144, batch_size=2, filters=24),
+    "quick": Preset(minutes=5, voxels=150_000, most_voxels=500_000, patch_voxels=49_152, batch_size=2, filters=16),
+    "balanced": Preset(
+        minutes=15, voxels=300_000, most_voxels=1_000_000, patch_voxels=73_728, batch_size=2, filters=16
+    ),
+    "thorough": Preset(
+        minutes=60, voxels=1_000_000, most_voxels=3_000_000, patch_voxels=196_608, batch_size=2, filters=24
+    ),
 }

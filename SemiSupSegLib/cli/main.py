@@ -29,7 +29,7 @@ VERB_MODULES: dict[str, str] = {
     "status": "status",
     "train": "training",
     "train-run": "training",
-    "stop": "training",
+    "stop": "stopping",
     "resume": "training",
     "predict": "prediction",
     "review": "review",
@@ -42,6 +42,7 @@ VERB_MODULES: dict[str, str] = {
     "evaluate": "prediction",
     "methods": "methods",
     "demo": "demo",
+    "app": "app",
 }
 """File of each verb, in the order of work. Only the file of the verb that runs is imported, and no file imports torch
 outside of ``run``: what needs no network answers at once."""

@@ -135,7 +135,8 @@ def _start(project: Project, args: argparse.Namespace) -> tuple[Path | None, Con
     first = replace(first, train=replace(first.train, schedule_span=(0.0, FIRST_SHARE)))
     run = Run.create(project.runs_folder, first, from_scratch=True)
     outcome = _perform(run, lambda: train(run, project, from_scratch=True))
-    return outcome.model_folder, _with_share(whole, (1 - FIRST_SHARE) / args.rounds)
+    # Stopped, also to keep what there is: then no round follows.
+    return None if outcome.early else outcome.model_folder, _with_share(whole, (1 - FIRST_SHARE) / args.rounds)
 
 
 def _with_share(config: Config, share: float) -> Config:

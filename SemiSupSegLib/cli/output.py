@@ -12,7 +12,10 @@ from typing import Any, TextIO
 from ..errors import ProjectError
 from ..project.words import LEGEND, SYMBOLS, duration
 
-__all__ = ["LEGEND", "SYMBOLS", "Progress", "bar", "confirm", "duration", "print_json", "table", "use_a_full_alphabet"]
+__all__ = [
+    "LEGEND", "SYMBOLS", "Progress", "bar", "confirm", "duration", "print_json", "print_run", "table",
+    "use_a_full_alphabet",
+]  # fmt: skip
 
 
 def use_a_full_alphabet() -> None:
@@ -61,6 +64,21 @@ def _cell(value: object) -> str:
 def print_json(data: Any) -> None:
     """Indented JSON on standard output; NaN, which JSON does not have, becomes null."""
     print(json.dumps(_without_nan(data), indent=1, ensure_ascii=False))
+
+
+def print_run(found: dict[str, Any], *, as_json: bool, more: str = "") -> None:
+    """How a run ended, in a line or as JSON.
+
+    Args:
+        found: from :func:`~SemiSupSegLib.jobs.state.describe`, perhaps with more keys.
+        as_json: print ``found`` as it is.
+        more: what else the line says.
+    """
+    if as_json:
+        print_json(found)
+        return
+    dice = "" if found["mean_dice"] is None else f"hold-out Dice {found['mean_dice']:.3f}"
+    print(f"run {found['id']}: " + "; ".join(filter(None, (found["words"], dice, more))))
 
 
 def _without_nan(data: Any) -> Any:

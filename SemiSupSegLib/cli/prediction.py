@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..jobs.state import ACTIVE, run_state
 from ..project.project import Project
 from .arguments import UsageError, Verb, add_json, open_project
 from .output import Progress, print_json, table
+from .run_choice import run_named
 
 if TYPE_CHECKING:
     from ..engine.evaluate import Evaluation, Summary
@@ -36,9 +38,21 @@ def _configure_predict(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", metavar="NAME", help="a model of the project, as 0002 (default: the one in use)")
     parser.add_argument(
+        "--run",
+        metavar="RUN",
+        help="preview: the newest checkpoint of a run, which may go on meanwhile, takes the place of the model; what "
+        "it proposes is for looking, until the case is predicted again",
+    )
+    parser.add_argument(
         "--maps", choices=("auto", "all", "none"), default="auto",
         help="maps of probability and uncertainty for each label (default: for up to 30 labels)",
     )  # fmt: skip
+    parser.add_argument(
+        "--all-parts",
+        action="store_true",
+        help="propose everything predicted, also what lies beyond as many connected parts of a label as it has in all "
+        "annotated cases",
+    )
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where (default: %(default)s)"
     )
@@ -52,10 +66,14 @@ def _predict(args: argparse.Namespace) -> int:
     if args.images is not None and args.case:
         msg = "--case names cases of the project and --images other volumes: give one of them"
         raise UsageError(msg)
+    if args.run is not None and (args.model is not None or args.images is not None or not args.case):
+        msg = "--run previews cases of the project: name them with --case, without --model or --images"
+        raise UsageError(msg)
     project = open_project(args)
-    model, inference = _ready(project, args)
+    model, inference = _ready(project, args) if args.run is None else _preview(project, args)
     if not args.json:
-        print(f"model {model.name} of run {model.run}, on {inference.device} ({inference.reason})")
+        what = model.name if model.preview else f"model {model.name} of run {model.run}"
+        print(f"{what}, on {inference.device} ({inference.reason})")
     if args.images is not None:
         return _predict_folder(args, model, inference)
     return _predict_cases(args, project, model, inference)
@@ -70,12 +88,27 @@ def _ready(project: Project, args: argparse.Namespace) -> tuple[Model, Inference
     return model, predictor(model, device=args.device)
 
 
+def _preview(project: Project, args: argparse.Namespace) -> tuple[Model, Inference]:
+    run = run_named(project, args.run)
+    from ..engine.preview import preview_inference, preview_model
+
+    model = preview_model(run, project.label_set)
+    return model, preview_inference(model, device=args.device, beside_training=run_state(run)[0] in ACTIVE)
+
+
 def _predict_cases(args: argparse.Namespace, project: Project, model: Model, inference: Inference) -> int:
     from ..engine.predict import cases_to_predict, predict_cases
 
     cases = cases_to_predict(project, args.case)
     result = predict_cases(
-        project, cases, model, passes=args.passes, maps=args.maps, inference=inference, on_progress=_percent()
+        project,
+        cases,
+        model,
+        passes=args.passes,
+        maps=args.maps,
+        all_parts=args.all_parts,
+        inference=inference,
+        on_progress=_percent(),
     )
     if args.json:
         print_json({"model": model.name, "cases": result.volumes, "refused": result.refused})
@@ -92,7 +125,14 @@ def _predict_folder(args: argparse.Namespace, model: Model, inference: Inference
     from ..engine.predict import predict_folder
 
     result = predict_folder(
-        model, args.images, args.output, passes=args.passes, maps=args.maps, inference=inference, on_progress=_percent()
+        model,
+        args.images,
+        args.output,
+        passes=args.passes,
+        maps=args.maps,
+        all_parts=args.all_parts,
+        inference=inference,
+        on_progress=_percent(),
     )
     if args.json:
         print_json(
@@ -209,6 +249,7 @@ VERBS = (
         (
             "semisupseg predict liver_study",
             "semisupseg predict liver_study --case patient_07 --passes 16",
+            "semisupseg predict liver_study --case patient_07 --run 2026-11-22_0915_smile",
             "semisupseg predict liver_study --images new_scans --output new_scans_predicted",
         ),
         _configure_predict,

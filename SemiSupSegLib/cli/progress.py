@@ -48,7 +48,8 @@ def sentence(event: Event) -> str | None:
         case EventKind.STOPPED:
             return f"stopped at step {data.get('step')}"
         case EventKind.FINISHED:
-            return f"finished after {data.get('step')} steps in {duration(data.get('seconds') or 0)}"
+            early = " early," if data.get("early") else ""
+            return f"finished{early} after {data.get('step')} steps in {duration(data.get('seconds') or 0)}"
     return None  # FAILED is the verb's own last sentence
 
 

@@ -34,7 +34,7 @@ def _review(args: argparse.Namespace) -> int:
         print("nothing to review: `semisupseg predict` proposes labels for what is not annotated")
         return 0
     print(table([_row(rank, candidate) for rank, candidate in ranked], HEADER))
-    first = next((c for _, c in ranked if c.decision not in ("accepted", "rejected")), None)
+    first = next((c for _, c in ranked if c.waits), None)
     if first is not None:
         print(f"\nnext: semisupseg accept {args.project} {first.case} {quoted(first.label)}   (or reject, or flag)")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from difflib import get_close_matches
 
 from ..errors import RunError
@@ -10,7 +11,12 @@ from ..jobs.run import Run
 from ..jobs.state import active_run, run_state, runs
 from ..project.project import Project
 
-__all__ = ["refuse_while_active", "run_named", "run_to_resume"]
+__all__ = ["add_run", "refuse_while_active", "run_named", "run_to_keep", "run_to_resume"]
+
+
+def add_run(parser: argparse.ArgumentParser, what: str) -> None:
+    """``RUN``, which may be left out; ``what`` says which one it is then."""
+    parser.add_argument("run", metavar="RUN", nargs="?", help=what)
 
 
 def run_to_resume(project: Project, name: str | None) -> Run:
@@ -31,6 +37,23 @@ def run_to_resume(project: Project, name: str | None) -> Run:
         msg = f"run {run.id} is finished: start a new one with `semisupseg train`{hint}"
         raise RunError(msg)
     run.config()  # a damaged one is refused now
+    return run
+
+
+def run_to_keep(project: Project, name: str | None) -> Run:
+    """The run of that name, or the one that is active, or the project's last one: its best checkpoint can be kept.
+
+    Raises:
+        RunError: it is finished, there is none of that name, or none at all.
+    """
+    known = runs(project.runs_folder)
+    if not known:
+        msg = "this project has no run yet, so there is nothing to keep"
+        raise RunError(msg)
+    run = run_named(project, name) if name else active_run(project.runs_folder) or known[-1]
+    if run_state(run)[0] is RunState.FINISHED:
+        msg = f"run {run.id} is finished: what it learnt is a model already, and was judged at its end"
+        raise RunError(msg)
     return run
 
 

@@ -38,7 +38,7 @@ def _status(args: argparse.Namespace) -> int:
     if args.json:
         print_json(_as_json(project, found, seen, None if model is None else model.name, step))
         return 0
-    waiting = {(c.case, c.label) for c in found if c.decision not in ("accepted", "rejected")}
+    waiting = {(c.case, c.label) for c in found if c.waits}
     print("\n".join((
         *_head(project, None if model is None else model.name),
         "",
@@ -125,7 +125,7 @@ def _next_step(
         return f"semisupseg annotate {where} CASE LABEL --state complete --from FILE   (no label to train on yet)"
     if not has_model:
         return f"semisupseg train {where} --preset quick"
-    open_ones = sum(c.decision not in ("accepted", "rejected") for c in found)
+    open_ones = sum(c.waits for c in found)
     if open_ones:
         return f"semisupseg review {where}   ({open_ones} proposals wait)"
     if not found:
@@ -138,7 +138,7 @@ def _as_json(
 ) -> dict[str, Any]:
     waiting: dict[str, list[str]] = {}
     for candidate in found:
-        if candidate.decision not in ("accepted", "rejected"):
+        if candidate.waits:
             waiting.setdefault(candidate.case, []).append(candidate.label)
     names = project.label_set.names
     return {

@@ -1,4 +1,4 @@
-"""Verbs of training: train, stop, resume; and train-run, which is what a background process or torchrun runs."""
+"""Verbs of training: train, resume; and train-run, which is what a background process or torchrun runs."""
 
 from __future__ import annotations
 
@@ -13,21 +13,19 @@ from ..config import Config
 from ..errors import RunError, SemiSupSegError
 from ..jobs.job import LocalJob, claim
 from ..jobs.run import Run
-from ..jobs.state import ACTIVE, active_run, describe, run_state
+from ..jobs.state import describe, run_state
 from ..project.project import Project
 from .arguments import Verb, add_json, add_project, open_project
 from .foreground import stopping_on_interrupt, train_here
-from .output import duration, print_json
+from .output import duration, print_json, print_run
 from .planning import add_budget, add_plan, planned
 from .progress import RunDisplay
-from .run_choice import refuse_while_active, run_named, run_to_resume
+from .run_choice import add_run, refuse_while_active, run_to_resume
 
 if TYPE_CHECKING:
     from ..engine.plan import Estimate
 
 __all__ = ["VERBS", "add_budget", "add_plan", "planned", "refuse_while_active"]
-
-STOP_SECONDS = 5.0
 
 
 def _configure_train(parser: argparse.ArgumentParser) -> None:
@@ -55,41 +53,9 @@ def _train(args: argparse.Namespace) -> int:
     return _go_on(run, args)
 
 
-def _configure_stop(parser: argparse.ArgumentParser) -> None:
-    add_project(parser)
-    _add_run(parser, "run to stop (default: the one that is active)")
-    parser.add_argument("--now", action="store_true", help="kill it: lose what came after its last checkpoint")
-    add_json(parser)
-
-
-def _stop(args: argparse.Namespace) -> int:
-    project = open_project(args)
-    run = run_named(project, args.run) if args.run else active_run(project.runs_folder)
-    if run is None:
-        msg = "no training of this project is active, so there is nothing to stop"
-        raise RunError(msg)
-    state, words = run_state(run)
-    if state not in ACTIVE:
-        msg = f"run {run.id} is not active: it is {state} ({words.splitlines()[0]})"
-        raise RunError(msg)
-    job = LocalJob.attach(run)
-    if args.now:
-        job.kill()
-    else:
-        job.stop()
-        if not job.wait(STOP_SECONDS):
-            msg = (
-                f"run {run.id} was asked to stop and has not yet, after {STOP_SECONDS:.0f} s: it ends when "
-                f"its present work is done, or at once with `semisupseg stop {args.project} {run.id} --now`"
-            )
-            raise RunError(msg)
-    _report(run, as_json=args.json)
-    return 0
-
-
 def _configure_resume(parser: argparse.ArgumentParser) -> None:
     add_project(parser)
-    _add_run(parser, "run to go on with (default: the last one)")
+    add_run(parser, "run to go on with (default: the last one)")
     _add_background(parser)
     add_json(parser)
 
@@ -148,17 +114,8 @@ def _go_on(run: Run, args: argparse.Namespace) -> int:
         return 0
     with stopping_on_interrupt(run), RunDisplay(run):
         train_here(run)
-    _report(run, as_json=args.json)
+    print_run(describe(run), as_json=args.json)
     return 0
-
-
-def _report(run: Run, *, as_json: bool) -> None:
-    found = describe(run)
-    if as_json:
-        print_json(found)
-        return
-    dice = "" if found["mean_dice"] is None else f"; hold-out Dice {found['mean_dice']:.3f}"
-    print(f"run {run.id}: {found['words']}{dice}")
 
 
 def _announcement(project: Project, config: Config, need: Estimate) -> str:
@@ -177,10 +134,6 @@ def _announcement(project: Project, config: Config, need: Estimate) -> str:
     ))  # fmt: skip
 
 
-def _add_run(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("run", metavar="RUN", nargs="?", help=what)
-
-
 def _add_background(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--background", action="store_true", help="return at once; training outlives this terminal")
 
@@ -196,13 +149,6 @@ VERBS = (
         ),
         _configure_train,
         _train,
-    ),
-    Verb(
-        "stop",
-        "Ask a training to write a checkpoint and end",
-        ("semisupseg stop liver_study", "semisupseg stop liver_study 2026-11-22_0915_smile --now"),
-        _configure_stop,
-        _stop,
     ),
     Verb(
         "resume",

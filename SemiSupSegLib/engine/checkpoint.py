@@ -72,27 +72,50 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, names: tuple[str, .
     return final
 
 
-def load_checkpoint(folder: Path, name: str = "last") -> Checkpoint | None:
+def load_checkpoint(folder: Path, name: str = "last", *, optimizers: bool = True) -> Checkpoint | None:
     """Read the checkpoint that a name points to; None when there is none yet.
+
+    The run may go on meanwhile: a checkpoint that it removes under the reader is given up for the newer one.
+
+    Args:
+        folder: the run's ``checkpoints`` folder.
+        name: ``last`` or ``best``.
+        optimizers: whether to read their state, which only training needs; empty otherwise.
 
     Raises:
         ModelFileError: it is damaged or was not made by this program.
     """
-    pointer = folder / f"{name}.json"
-    if not pointer.is_file():
+    pointed = _pointed(folder, name)
+    while pointed is not None:
+        try:
+            return _read(folder / pointed, optimizers=optimizers)
+        except ModelFileError:
+            before, pointed = pointed, _pointed(folder, name)
+            if pointed == before:
+                raise
+    return None
+
+
+def _pointed(folder: Path, name: str) -> str | None:
+    try:
+        text = (folder / f"{name}.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
         return None
-    found = folder / Path(json.loads(pointer.read_text(encoding="utf-8"))["checkpoint"]).name
+    return Path(json.loads(text)["checkpoint"]).name
+
+
+def _read(found: Path, *, optimizers: bool) -> Checkpoint:
     try:
         state = json.loads((found / "state.json").read_text(encoding="utf-8"))
         networks = _load_tensors(found / "networks.safetensors")
-        optimizers = _load_tensors(found / "optimizers.safetensors")
+        flat = _load_tensors(found / "optimizers.safetensors") if optimizers else {}
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         msg = f"checkpoint {found.name} cannot be read ({type(error).__name__}); remove it to go back to an earlier one"
         raise ModelFileError(msg) from error
     if state.pop("format", 0) > FORMAT_VERSION:
         msg = f"checkpoint {found.name} was made by a newer version of this program: please update it"
         raise ModelFileError(msg)
-    return Checkpoint(step=int(state.pop("step")), networks=networks, optimizers=optimizers, state=state)
+    return Checkpoint(step=int(state.pop("step")), networks=networks, optimizers=flat, state=state)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

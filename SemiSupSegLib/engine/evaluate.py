@@ -123,7 +123,8 @@ def evaluate_project(project: Project, reference: Path, *, on_progress: Progress
     """
     names = project.label_set.names
     folder = LabelFolder(reference, {c + 1: name for c, name in enumerate(names)})
-    predicted = [(case, p) for case in project.cases.values() if (p := read_prediction(project, case.id)) is not None]
+    stored = [(case, read_prediction(project, case.id)) for case in project.cases.values()]
+    predicted = [(case, p) for case, p in stored if p is not None and not p.preview]
     if not predicted:
         msg = "nothing is predicted in this project yet: run `semisupseg predict` first"
         raise RunError(msg)

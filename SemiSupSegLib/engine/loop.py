@@ -26,6 +26,7 @@ from .backoff import is_out_of_memory, smaller
 from .budget import Budget, learning_rate
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .launch import launch
+from .parts import agreed_parts, annotated_parts
 from .probe import Probe, probe
 from .reporter import Reporter
 from .state import METHOD_STATE, TrainingState
@@ -67,10 +68,20 @@ class Loop:
         self.rollbacks = 0
         self.elapsed = 0.0
         """Seconds of training, interruptions left out."""
+        self.early = False
+        """Whether the user ended it before its time and wants to keep what was learnt."""
         self.best: float | None = None
         """Highest score of the hold-out so far."""
+        self.parts: dict[str, int] = {}
+        """How many connected parts the labels have in all annotated cases, where these agree; kept with what is
+        learnt."""
         self.probed: Probe
         self.state: TrainingState
+
+    def count_parts(self, cases: list[PreparedCase]) -> None:
+        """Set :attr:`parts` from the cases that people annotated."""
+        counts = zip(self.project.label_set.names, agreed_parts(annotated_parts(cases)), strict=True)
+        self.parts = {name: count for name, count in counts if count is not None}
 
     def build(self) -> None:
         """Make networks and optimizers as :attr:`config` says now."""
@@ -84,7 +95,8 @@ class Loop:
         self.factor, self.rollbacks = checkpoint.state["factor"], checkpoint.state["rollbacks"]
 
     def go(self, cases: list[PreparedCase], holdout: list[PreparedCase], checkpoint: Checkpoint) -> bool:
-        """Train from a checkpoint to the end of the budget; True when the user stopped it.
+        """Train from a checkpoint to the end of the budget, or until the user wants to keep what there is
+        (:attr:`early`); True when the user stopped it to go on later, or before it learnt anything.
 
         Raises:
             RunError: there is nothing left to give up, or too many roll-backs.
@@ -103,9 +115,10 @@ class Loop:
         cost, stop = 0.0, False
         with closing(self._batches(cases)) as batches:
             while True:
-                progress, stop = self._agree(budget.progress(self.state.iteration))
+                progress, stop, keep = self._agree(budget.progress(self.state.iteration))
                 self.elapsed = budget.elapsed
                 if stop or progress >= 1.0:
+                    self.early = keep and self.state.iteration > 0
                     break
                 self._step(batches, budget, progress)
                 now = time.monotonic()
@@ -118,9 +131,9 @@ class Loop:
         if holdout and not stop:
             self._validate(holdout)
         self.save("last")
-        if stop:
+        if stop and not self.early:
             self.reporter.say(EventKind.STOPPED, step=self.state.iteration)
-        return stop
+        return stop and not self.early
 
     def _batches(self, cases: list[PreparedCase]) -> Batches:
         data, train = self.config.data, self.config.train
@@ -134,13 +147,20 @@ class Loop:
             workers=train.workers,
         )
 
-    def _agree(self, progress: float) -> tuple[float, bool]:
-        """Progress and whether to stop, as the first process sees them: all processes do the same number of steps."""
+    def _agree(self, progress: float) -> tuple[float, bool, bool]:
+        """Progress, whether to stop, and whether to keep the best then, as the first process sees them: all processes
+        do the same number of steps."""
+        stop = self.run.stop_requested
+        progress, stopped, kept = self.first_says(progress, stop, stop and self.run.keep_requested)
+        return progress, bool(stopped), bool(kept)
+
+    def first_says(self, *numbers: float) -> list[float]:
+        """The numbers that the first process has, in all of them; every process must call it."""
         if self.fabric.world_size == 1:
-            return progress, self.run.stop_requested
-        order = torch.tensor([progress, float(self.run.stop_requested)], dtype=torch.float64, device=self.fabric.device)
-        progress, stop = self.fabric.broadcast(order).tolist()
-        return progress, bool(stop)
+            return list(numbers)
+        order = torch.tensor(numbers, dtype=torch.float64, device=self.fabric.device)
+        told: list[float] = self.fabric.broadcast(order).tolist()
+        return told
 
     def _step(self, batches: Batches, budget: Budget, progress: float) -> None:
         state = self.state
@@ -210,10 +230,12 @@ class Loop:
             factor=self.factor,
             rollbacks=self.rollbacks,
             best=self.best,
+            parts=self.parts,
+            label_set=self.project.label_set.to_json(),
         )
 
     def save(self, *names: str) -> Checkpoint:
-        """Write a checkpoint and point the given names to it."""
+        """Write a checkpoint and point the given names to it; events name the first."""
         checkpoint = self._snapshot()
         if self.fabric.is_global_zero:
             save_checkpoint(self.run.checkpoints, checkpoint, names=names)
@@ -244,7 +266,7 @@ class Loop:
         self.reporter.say(EventKind.VALIDATED, step=self.state.iteration, **said)
         names = [name for name, kept in (("best", judgement.best), ("good", judgement.good)) if kept]
         if names:
-            self.save(*names)
+            self.save("last", *names)  # whoever goes on or takes a preview wants the newest
         if judgement.roll_back:
             raise _RepairedError(self._back_to_good())
 

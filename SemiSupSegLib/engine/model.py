@@ -50,10 +50,15 @@ class Model:
     checkpoint: str
     """``last`` or ``best``."""
     step: int
+    parts: dict[str, int] = field(default_factory=dict)
+    """How many connected parts of a label all cases have that it was learnt from; labels without such a number are
+    left out, see :func:`.parts.agreed_parts`."""
     scores: dict[str, Any] = field(default_factory=dict)
     """What the hold-out said: plain JSON."""
     name: str = ""
     """Name of the folder it was loaded from, ``0002``; empty for one that was never saved."""
+    preview: bool = False
+    """Whether it is a moment of a training that no model was kept from, see :mod:`.preview`."""
 
     def segmentor(self) -> Segmentor:
         """The network with these weights, in eval mode, on the CPU.
@@ -65,6 +70,17 @@ class Model:
         _check_fit(network.state_dict(), self.weights, self.name or "this model")
         network.load_state_dict(self.weights)
         return network.eval()
+
+    def check_labels(self, label_set: LabelSet) -> None:
+        """Nothing, if a project with these labels has all that this model predicts.
+
+        Raises:
+            ModelFileError: it does not.
+        """
+        missing = sorted({*self.label_set.names} - {*label_set.names})
+        if missing:
+            msg = f"{self.name or f'run {self.run}'} predicts {', '.join(missing)}, which this project does not have"
+            raise ModelFileError(msg)
 
     def _network(self) -> Segmentor:
         heads = ("logits", "sdm") if "sdm_head.weight" in self.weights else ("logits",)  # an option may add one
@@ -96,6 +112,7 @@ class Model:
             "run": self.run,
             "checkpoint": self.checkpoint,
             "step": self.step,
+            "parts": self.parts,
             "scores": self.scores if scores is None else scores,
             "sha256": sha256,
             "label_set": self.label_set.to_json(),
@@ -125,10 +142,8 @@ class Model:
             )
             raise ModelFileError(msg)
         model = _build(cls, data, folder)
-        missing = [] if label_set is None else sorted({*model.label_set.names} - {*label_set.names})
-        if missing:
-            msg = f"{folder.name} predicts {', '.join(missing)}, which this project does not have"
-            raise ModelFileError(msg)
+        if label_set is not None:
+            model.check_labels(label_set)
         _check_fit(_expected(model), model.weights, folder.name)
         return model
 
@@ -148,6 +163,7 @@ def _build(cls: type[Model], data: dict[str, Any], folder: Path) -> Model:
             run=str(data["run"]),
             checkpoint=str(data["checkpoint"]),
             step=int(data["step"]),
+            parts={str(name): int(count) for name, count in data.get("parts", {}).items()},
             scores=dict(data.get("scores", {})),
             name=folder.name,
         )

@@ -15,9 +15,9 @@ from ..errors import ConfigError, RunError
 from ..methods.base import method_named
 from ..networks.backbones import strides_of
 from ..project.cases import Case
-from ..project.geometry import Grid, ras_extent
 from ..project.project import Project
 from .device import choose_device
+from .training_grid import median_extent, training_spacing
 
 __all__ = ["Estimate", "check_trainable", "estimate", "plan"]
 
@@ -95,9 +95,7 @@ def plan(
         preset: ``quick``, ``balanced`` or ``thorough``: how much work.
         minutes: budget; the preset's when neither this nor ``iterations`` is given.
         iterations: budget in optimizer steps instead.
-        spacing: training grid in mm; planned when None: the cases' median, made coarser, finest axes first, until a
-        typical
-            volume has no more voxels than the preset wants.
+        spacing: training grid in mm; planned when None, see :mod:`.training_grid`.
         backbone: None for the default.
         activation: ``softmax`` for exclusive labels with a background channel; None for the default.
         seed: of everything drawn.
@@ -116,9 +114,9 @@ def plan(
     method_named(method)(dict(options or {}), project.label_set, NetworkConfig())  # refuses unknown options now
     if minutes is None and iterations is None:
         minutes = chosen.minutes
-    grids = [case.grid() for case in project.train_cases() if case.annotated]
-    grid_mm = spacing or _spacing(grids, chosen)
-    volume = _median_extent(grids) / np.array(grid_mm)
+    cases = [case for case in project.train_cases() if case.annotated]
+    grid_mm = spacing or training_spacing(cases, project.label_set, chosen)
+    volume = median_extent(cases) / np.array(grid_mm)
     network = _network(backbone or NetworkConfig().backbone, chosen, grid_mm, _strides(grid_mm, volume))
     network = replace(network, activation=activation or network.activation)
     multiple = _multiple(network)
@@ -215,27 +213,6 @@ def _slice_axis(spacing: tuple[float, float, float]) -> Literal["x", "y", "z"]:
 
 def _multiple(network: NetworkConfig) -> tuple[int, int, int]:
     x, y, z = (math.prod(stride[axis] for stride in strides_of(network)) for axis in range(3))
-    return x, y, z
-
-
-def _median_extent(grids: list[Grid]) -> np.ndarray[Any, Any]:
-    return np.asarray(np.median([ras_extent(g)[0] for g in grids], axis=0))
-
-
-def _spacing(grids: list[Grid], preset: Preset) -> tuple[float, float, float]:
-    extent = _median_extent(grids)
-    finest = np.median([ras_extent(g)[1] for g in grids], axis=0)
-
-    def voxels(floor: float) -> float:
-        return float(np.prod(extent / np.maximum(finest, floor)))
-
-    low, high = float(finest.min()), float(extent.max())
-    if voxels(low) <= preset.voxels:
-        high = low
-    for _ in range(40):  # bisection on the smallest spacing that any axis may have
-        middle = (low + high) / 2
-        low, high = (middle, high) if voxels(middle) > preset.voxels else (low, middle)
-    x, y, z = (round(float(v), 3) for v in np.maximum(finest, high))
     return x, y, z
 
 

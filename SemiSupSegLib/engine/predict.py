@@ -62,6 +62,7 @@ def predict_volume(
     memory_gb: float | None = None,
     inference: Inference | None = None,
     scratch: Path | None = None,
+    all_parts: bool = False,
 ) -> Prediction:
     """Predict one volume.
 
@@ -74,6 +75,8 @@ def predict_volume(
         memory_gb: what inference may take; None: a share of what is free.
         inference: from :func:`predictor`, where several volumes are predicted.
         scratch: folder for temporary files of very large volumes.
+        all_parts: propose all that is above one half, not only as many connected parts of each label as all annotated
+            cases have (:attr:`.Model.parts`).
 
     Returns:
         The prediction, on the grid of ``image``.
@@ -91,7 +94,9 @@ def predict_volume(
             on_progress(done / of)
 
     statistics = inference.run(values, len(model.label_set), passes=passes, on_progress=say, scratch=scratch)
-    return Prediction(statistics, training, own, model.label_set, passes if statistics.entropy is not None else 0)
+    passes = passes if statistics.entropy is not None else 0
+    parts = () if all_parts else tuple(model.parts.get(name) for name in model.label_set.names)
+    return Prediction(statistics, training, own, model.label_set, passes, parts)
 
 
 def predict_case(
@@ -101,6 +106,7 @@ def predict_case(
     *,
     passes: int = PASSES,
     maps: Maps = "auto",
+    all_parts: bool = False,
     inference: Inference | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -118,7 +124,13 @@ def predict_case(
     scratch.mkdir(parents=True, exist_ok=True)
     half = _halves(on_progress)
     prediction = predict_volume(
-        model, case.image(), passes=passes, inference=inference, on_progress=half(0.0), scratch=scratch
+        model,
+        case.image(),
+        passes=passes,
+        inference=inference,
+        on_progress=half(0.0),
+        scratch=scratch,
+        all_parts=all_parts,
     )
     folder = project.predictions_folder / case.id
     checked = graph if graph.forbidden.any() else None
@@ -144,6 +156,7 @@ def predict_cases(
     *,
     passes: int = PASSES,
     maps: Maps = "auto",
+    all_parts: bool = False,
     inference: Inference | None = None,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> Predicted:
@@ -155,7 +168,9 @@ def predict_cases(
     inference = inference or predictor(model)
 
     def work(case: Case, say: Progress) -> dict[str, Any]:
-        said = predict_case(project, case, model, passes=passes, maps=maps, inference=inference, on_progress=say)
+        said = predict_case(
+            project, case, model, passes=passes, maps=maps, all_parts=all_parts, inference=inference, on_progress=say
+        )
         labels: dict[str, Any] = said["labels"]
         return labels
 
@@ -169,6 +184,7 @@ def predict_folder(
     *,
     passes: int = PASSES,
     maps: Maps = "auto",
+    all_parts: bool = False,
     inference: Inference | None = None,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> Predicted:
@@ -182,6 +198,7 @@ def predict_folder(
             labels overlap), NAME_uncertainty.nii.gz and the maps of each label in ``maps/``.
         passes: dropout passes.
         maps: which labels get maps.
+        all_parts: as of :func:`predict_volume`.
         inference: from :func:`predictor`.
         on_progress: told the share that is done and the name of the volume.
 
@@ -202,7 +219,13 @@ def predict_folder(
             raise ImageError(pair.problem)
         half = _halves(say)
         prediction = predict_volume(
-            model, read_volume(pair.image), passes=passes, inference=ready, on_progress=half(0.0), scratch=output
+            model,
+            read_volume(pair.image),
+            passes=passes,
+            inference=ready,
+            on_progress=half(0.0),
+            scratch=output,
+            all_parts=all_parts,
         )
         return write_files(prediction, Layout.outside(output, names[pair.image]), maps=maps, on_progress=half(0.5))
 

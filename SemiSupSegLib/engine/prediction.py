@@ -7,7 +7,7 @@ is asked for, one label at a time, so that K full-size arrays never exist togeth
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,14 +17,25 @@ from numpy.typing import NDArray
 from ..project.geometry import Grid, image_from_xyz, resample
 from ..project.labels import LabelSet
 from .boxes import bounding_box, grown
+from .parts import PART_ML, largest_parts, numbered_parts
 from .volume import Statistics
 
-__all__ = ["Prediction", "Proposed"]
+__all__ = ["LeftOut", "Prediction", "Proposed"]
 
 THRESHOLD = 0.5
 """A label is proposed where its probability is above this."""
 NEGLIGIBLE = 1 / 512
 """Values below this become 0 in a file of 256 steps and are not brought to the volume's own grid."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What is not proposed of a label, because annotated cases have fewer parts of it."""
+
+    parts: int
+    """Connected pieces that are no speckle."""
+    voxels: int
+    """Of all pieces, speckle too."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,8 @@ class Proposed:
     """(L, k, j, i) layers of ``label_set.places``, 0 where nothing is proposed."""
     best: NDArray[np.float32]
     """(L, k, j, i) probability of the proposed label; the threshold where there is none."""
+    left_out: dict[int, LeftOut] = field(default_factory=dict)
+    """What was predicted of a channel beyond as many parts as its label has; only channels with any."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,8 @@ class Prediction:
     """Channels of the statistics; the model's."""
     passes: int
     """Dropout passes; 0 for one deterministic pass."""
+    parts: tuple[int | None, ...] = ()
+    """Per channel: only as many of its largest connected parts are proposed; None or nothing given: all."""
 
     def probability(self, channel: int) -> NDArray[np.float32]:
         """(k, j, i) mean probability of a label, [0, 1], interpolated linearly."""
@@ -82,7 +97,8 @@ class Prediction:
         """Labels from probabilities: label(x) = argmax_k p_k(x) where p_k(x) > 0.5, else background (METHODS 5.1).
 
         Labels that may overlap are in different layers and do not compete; two that exclude each other in different
-        layers are settled by their probabilities.
+        layers are settled by their probabilities. Of a label that has one part in the annotated cases one is proposed:
+        the one with most probability in it; its maps stay whole.
 
         Args:
             on_probability: told each channel with its map (k, j, i), which is not kept.
@@ -99,7 +115,25 @@ class Prediction:
             if on_probability is not None:
                 on_probability(channel, probability)
         self._settle(labels, best)
-        return Proposed(labels, best)
+        return Proposed(labels, best, self._keep_parts(labels, best))
+
+    def _keep_parts(
+        self, labels: NDArray[np.integer[Any]], best: NDArray[np.float32]
+    ) -> dict[int, LeftOut]:
+        """Take back what lies beyond as many parts as each label has."""
+        left_out = {}
+        for channel, count in enumerate(self.parts):
+            place = self.label_set.places[channel]
+            proposed = labels[place.layer] == place.value
+            box = bounding_box(proposed)
+            if count is None or box is None:
+                continue
+            beyond = proposed[box] & ~largest_parts(proposed[box], count, best[place.layer][box])
+            if beyond.any():
+                labels[place.layer][box][beyond], best[place.layer][box][beyond] = 0, THRESHOLD
+                sizes = np.bincount(numbered_parts(beyond).ravel())[1:] * self.grid.voxel_mm3 / 1000
+                left_out[channel] = LeftOut(int((sizes >= PART_ML).sum()), int(beyond.sum()))
+        return left_out
 
     def _settle(self, labels: NDArray[np.integer[Any]], best: NDArray[np.float32]) -> None:
         """Where two labels that exclude each other hold at once (in different layers), the less probable one yields."""

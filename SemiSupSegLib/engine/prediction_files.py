@@ -112,6 +112,7 @@ def describe(prediction: Prediction, model: Model, entries: dict[str, dict[str, 
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "passes": prediction.passes,
         "threshold": THRESHOLD,
+        **({"preview": True} if model.preview else {}),
         "labels": entries,
     }
 
@@ -129,7 +130,8 @@ def write_files(
     Returns:
         Per label name: file names relative to the layout's folder, and the :class:`~.rank.Numbers`. Without maps of
         its own a label names the combined uncertainty and no other map. With a graph, ``contacts``: which labels it
-        touches and must not, as :meth:`.Adjacency.broken` gives them.
+        touches and must not, as :meth:`.Adjacency.broken` gives them. ``left_out``, where it is not nothing: parts and
+        ml that are not proposed, and how many parts are.
     """
     names = prediction.label_set.names
     with_maps = maps == "all" or (maps == "auto" and len(names) <= MANY_LABELS)
@@ -193,7 +195,11 @@ class _Writer:
         files = {k: self.layout.map_file(k, name) if self.with_maps else None for k in kinds}
         if not self.with_maps:
             files["uncertainty"] = self.layout.uncertainty
-        return {**files, **found.to_json()}
+        entry = {**files, **found.to_json()}
+        if left := proposed.left_out.get(channel):
+            volume = left.voxels * prediction.grid.voxel_mm3 / 1000
+            entry["left_out"] = {"parts": left.parts, "volume_ml": volume, "kept": prediction.parts[channel]}
+        return entry
 
 
 def _silent(_share: float) -> None:

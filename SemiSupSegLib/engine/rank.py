@@ -1,5 +1,3 @@
-# SimpleITK names the types of some of its methods only:
-# mypy: allow-untyped-calls
 """The numbers by which proposals are ranked: how large, how sure, in how many parts, and where to look first."""
 
 from __future__ import annotations
@@ -10,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..project.geometry import Grid, image_from_kji
+from ..project.geometry import Grid
 from .boxes import bounding_box, grown
+from .parts import PART_ML, numbered_parts
 from .surface import distance_mm, eroded
 
 __all__ = ["Numbers", "boundary_band", "numbers"]
 
 BAND_MM = 3.0
 """Half the width of the band round the proposed border in which a person would look for errors."""
-PART_ML = 0.1
 PART_SHARE = 0.01
-"""A connected piece counts as a part from this volume or from this share of the proposal; less is speckle."""
+"""A connected piece counts as a part from this share of the proposal, or from the volume :data:`.parts.PART_ML`."""
 FEW = 0.25
 """A slice whose piece of the band has less than this share of the median slice's voxels is not called the worst one:
 the tip of an organ is always uncertain."""
@@ -126,10 +124,6 @@ def _profile(uncertainty: Floats, band: NDArray[np.bool_], first: int, depth: in
 
 
 def _parts(proposed: NDArray[np.bool_], grid: Grid) -> tuple[int, float]:
-    import SimpleITK as sitk  # noqa: N813
-
-    piece = Grid(proposed.shape[::-1], grid.spacing)
-    labelled = sitk.ConnectedComponent(image_from_kji(proposed, piece), True)
-    sizes = np.bincount(sitk.GetArrayViewFromImage(labelled).ravel())[1:]
+    sizes = np.bincount(numbered_parts(proposed).ravel())[1:]
     counts = (sizes * grid.voxel_mm3 / 1000 >= PART_ML) | (sizes >= PART_SHARE * sizes.sum())
     return int(counts.sum()), float(sizes.max() / sizes.sum())

@@ -28,7 +28,7 @@ from ..project.project import Project
 from .confidence import head_budget, learn_confidence, load_head, save_head, segmentor_budget
 from .evaluate import reference_on_grid
 from .model import Model
-from .parts import annotated_parts
+from .parts import annotated_parts, most_parts
 from .plan import check_trainable
 from .reference import LabelFolder
 from .reporter import Reporter
@@ -79,7 +79,7 @@ def relabel(
         on_round: told what each round added.
 
     Returns:
-        How the last round ended, or the round that the user stopped.
+        How the last round ended, or the round that the user stopped, perhaps to keep what it had learnt.
 
     Raises:
         ConfigError: ``uncertainty`` for a network without dropout.
@@ -148,7 +148,7 @@ def _rounds(
             return _one_round(project, run, this, on_round, resumed=resumed)
 
         outcome = perform(run, work)
-        if not outcome.finished or outcome.model_folder is None or this.is_last:
+        if not outcome.finished or outcome.early or outcome.model_folder is None or this.is_last:
             return outcome
         this, run = this.after(outcome.model_folder, run), None
 
@@ -196,7 +196,7 @@ def _add_positives(project: Project, run: Run, this: Round) -> Relabelled:
     model = Model.load(this.start)
     cases = prepare(project, replace(model.config.data, distance="none"))
     head = _head(run, this, model, cases) if this.relabelling.select == "confidence" else None
-    parts = None if this.relabelling.all_parts else annotated_parts(cases)
+    parts = None if this.relabelling.all_parts else most_parts(annotated_parts(cases))
     rank = ranking(this.relabelling.select, model, head)
     for done, prepared in enumerate(cases):
         if run.stop_requested:

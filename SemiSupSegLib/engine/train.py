@@ -5,12 +5,10 @@ One way for all methods, on the CPU, on one GPU, or on the processes that torchr
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..config import Config
 from ..data.prepare import PreparedCase, ct_statistics, prepare, prepare_holdout
 from ..errors import RunError, SemiSupSegError
 from ..jobs.protocol import EventKind
@@ -19,19 +17,16 @@ from ..project.models import promoted_model
 from ..project.project import Project
 from .checkpoint import Checkpoint, load_checkpoint
 from .device import choose_device
+from .keep import MODEL_FOLDER, keep, offer
 from .launch import launch
 from .loop import Loop
 from .model import Model
 from .plan import check_trainable, estimate
 from .probe import probe
-from .promote import promote
 from .reporter import Reporter
-from .state import predicting_weights
 
-__all__ = ["PSEUDO_FOLDER", "UNFINISHED_PSEUDO", "Outcome", "train"]
+__all__ = ["MODEL_FOLDER", "PSEUDO_FOLDER", "UNFINISHED_PSEUDO", "Outcome", "train"]
 
-MODEL_FOLDER = "model"
-"""Inside the run's folder: what it learnt."""
 PSEUDO_FOLDER = "pseudo"
 """Inside the run's folder: what a relabelling round added."""
 UNFINISHED_PSEUDO = ".pseudo"
@@ -48,6 +43,8 @@ class Outcome:
     """What was learnt, inside the run; None when stopped."""
     promoted: str | None = None
     """Name under which it is now in use; None when it was not promoted."""
+    early: bool = False
+    """Whether the user ended it before its time and kept what was learnt."""
 
 
 def train(
@@ -61,6 +58,9 @@ def train(
 ) -> Outcome:
     """Train the run's method on the project until the budget is spent or the user stops it.
 
+    Stopped with the wish to keep the best (:meth:`.Run.request_stop`), it ends like one whose budget is spent, unless
+    it has learnt nothing yet.
+
     Args:
         run: its ``config.json`` says everything; events, log and checkpoints go there. Voxels that a relabelling round
             added are in its folder ``pseudo``, see :mod:`SemiSupSegLib.data.pseudo`.
@@ -68,7 +68,7 @@ def train(
         from_scratch: begin with random weights; otherwise with the promoted model when there is one.
         resume: go on from the run's last checkpoint.
         start: folder of the model to begin with instead of the promoted one.
-        promotes: whether to offer the result for promotion at the end.
+        promotes: whether to offer the result for promotion at the end; what is kept early always is.
 
     Raises:
         SemiSupSegError: it cannot work; the sentence is also in the run's FAILED event.
@@ -82,14 +82,14 @@ def train(
         earlier = None if folder is None or checkpoint is not None else Model.load(folder)
         try:
             cases, holdout = _prepare(loop, earlier)
+            loop.count_parts(cases)
         except _StopError:
-            loop.reporter.say(EventKind.STOPPED, step=0 if checkpoint is None else checkpoint.step)
-            return Outcome(finished=False)
+            return _stopped_before(loop, checkpoint)
         if checkpoint is None:
             checkpoint = _first_checkpoint(loop, earlier)
         if loop.go(cases, holdout, checkpoint):
             return Outcome(finished=False)
-        return _finish(loop, promotes=promotes)
+        return _finish(loop, loop.state.iteration, promotes=promotes)
     except SemiSupSegError as error:
         loop.reporter.say(EventKind.FAILED, reason=str(error))
         raise
@@ -129,17 +129,24 @@ def _prepare(loop: Loop, earlier: Model | None) -> tuple[list[PreparedCase], lis
         loop.config = replace(loop.config, data=data)
 
     def on_progress(done: int, of: int) -> None:
-        if loop.run.stop_requested:
+        if loop.fabric.is_global_zero and loop.run.stop_requested:
             raise _StopError
         loop.reporter.alive(f"preparing case {done + 1} of {of}")
 
     pseudo = loop.run.folder / PSEUDO_FOLDER
-    cases = prepare(
-        loop.project,
-        loop.config.data,
-        pseudo=pseudo if pseudo.is_dir() else None,
-        on_progress=on_progress,
-    )
+    cases = []
+    try:
+        cases = prepare(
+            loop.project,
+            loop.config.data,
+            pseudo=pseudo if pseudo.is_dir() else None,
+            on_progress=on_progress,
+        )
+        stopped = False
+    except _StopError:
+        stopped = True
+    if loop.first_says(stopped)[0]:  # now, as what follows is done by all processes together
+        raise _StopError
     holdout = prepare_holdout(loop.project, loop.config.data)
     need = estimate(loop.project, loop.config)
     probed = probe(loop.config, loop.fabric.device)
@@ -170,42 +177,22 @@ def _first_checkpoint(loop: Loop, earlier: Model | None) -> Checkpoint:
     return loop.save("last")
 
 
-def _finish(loop: Loop, *, promotes: bool) -> Outcome:
-    folder = loop.run.folder / MODEL_FOLDER
+def _stopped_before(loop: Loop, checkpoint: Checkpoint | None) -> Outcome:
+    """Stopped while the cases were prepared: what an earlier process of the run learnt may be kept all the same."""
+    step = 0 if checkpoint is None else checkpoint.step
+    loop.early = bool(step and loop.first_says(loop.run.keep_requested)[0])
+    if loop.early:
+        return _finish(loop, step, promotes=True)
+    loop.reporter.say(EventKind.STOPPED, step=step)
+    return Outcome(finished=False)
+
+
+def _finish(loop: Loop, step: int, *, promotes: bool) -> Outcome:
     promoted = None
     if loop.fabric.is_global_zero:
-        model = _keep(loop, folder)
-        promoted = _promote(loop, model) if promotes else None
+        model = keep(loop.run, loop.project.label_set)
+        promoted = offer(loop.project, model, loop.reporter).model if promotes or loop.early else None
     loop.fabric.barrier()
-    loop.reporter.say(EventKind.FINISHED, step=loop.state.iteration, seconds=round(loop.elapsed, 1))
-    return Outcome(finished=True, model_folder=folder, promoted=promoted)
-
-
-def _keep(loop: Loop, folder: Path) -> Model:
-    """What was learnt, as a model: the best checkpoint on the hold-out, or the last one where there is no hold-out."""
-    name = "best" if loop.best is not None else "last"
-    checkpoint = load_checkpoint(loop.run.checkpoints, name)
-    assert checkpoint is not None
-    model = Model(
-        weights=predicting_weights(checkpoint),
-        config=Config.from_json(checkpoint.state["config"]),
-        label_set=loop.project.label_set,
-        run=loop.run.id,
-        checkpoint=name,
-        step=checkpoint.step,
-    )
-    shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was killed right here
-    model.save(folder)
-    return model
-
-
-def _promote(loop: Loop, model: Model) -> str | None:
-    verdict = promote(loop.project, model, alive=lambda: loop.reporter.alive("scoring the hold-out"))
-    loop.reporter.say(
-        EventKind.PROMOTED if verdict.promoted else EventKind.NOT_PROMOTED,
-        model=verdict.model,
-        score=verdict.score,
-        before=verdict.before,
-        reason=verdict.reason,
-    )
-    return verdict.model
+    early = {"early": True} if loop.early else {}
+    loop.reporter.say(EventKind.FINISHED, step=step, seconds=round(loop.elapsed, 1), **early)
+    return Outcome(True, loop.run.folder / MODEL_FOLDER, promoted, early=loop.early)

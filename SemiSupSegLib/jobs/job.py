@@ -109,10 +109,11 @@ class LocalJob:
             time.sleep(LOOK_SECONDS)
         return True
 
-    def stop(self, *, grace: float | None = None) -> None:
+    def stop(self, *, grace: float | None = None, keep_best: bool = False) -> None:
         """Ask the run to write a checkpoint and end. A second call, or the end of the grace, ends it at once.
 
         Args:
+            keep_best: see :meth:`.Run.request_stop`; scoring the model on the hold-out takes longer than stopping.
             grace: seconds to wait for it before it is killed; None returns at once and never kills on the first call.
 
         Raises:
@@ -122,7 +123,7 @@ class LocalJob:
             self.kill()
             return
         self._asked = True
-        self.run.request_stop()
+        self.run.request_stop(keep_best=keep_best)
         if grace is not None and not self.wait(grace):
             self.kill()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 __all__ = [
-    "CHECKPOINTS", "CONFIG_FILE", "EVENTS_FILE", "FORMAT_VERSION", "HEARTBEAT_SECONDS", "LOG_FILE", "PROCESS_FILE",
-    "STOP_FILE", "TERMINAL", "EventKind", "RunState",
+    "CHECKPOINTS", "CONFIG_FILE", "EVENTS_FILE", "FORMAT_VERSION", "HEARTBEAT_SECONDS", "KEEP_BEST", "LOG_FILE",
+    "PROCESS_FILE", "STOP_FILE", "TERMINAL", "EventKind", "RunState",
 ]  # fmt: skip
 
 FORMAT_VERSION = 1
@@ -14,6 +14,9 @@ CONFIG_FILE = "config.json"
 EVENTS_FILE = "events.jsonl"
 LOG_FILE = "log.txt"
 STOP_FILE = "stop"
+"""Asks the run to end: empty to go on later, or what :data:`KEEP_BEST` says."""
+KEEP_BEST = {"keep": "best"}
+"""Content of the stop file when what was learnt is to become a model and the run is to be finished."""
 PROCESS_FILE = "process.json"
 """Written by whoever starts the process: pid, creation time, host, launcher command."""
 CHECKPOINTS = "checkpoints"
@@ -38,7 +41,7 @@ class EventKind(StrEnum):
     PROMOTED = "promoted"  # model, score, before (score or null), reason
     NOT_PROMOTED = "not_promoted"  # score, before, reason
     STOPPED = "stopped"  # step: the user asked; `last` is written
-    FINISHED = "finished"  # step, seconds
+    FINISHED = "finished"  # step, seconds, early (true when the user ended it and kept the best checkpoint)
     FAILED = "failed"  # reason: one sentence
 
 

@@ -13,7 +13,7 @@ from ..config import Config, structure
 from ..errors import RunError
 from ..project.atomic import write_json
 from .events import append_event
-from .protocol import CHECKPOINTS, CONFIG_FILE, EVENTS_FILE, LOG_FILE, STOP_FILE
+from .protocol import CHECKPOINTS, CONFIG_FILE, EVENTS_FILE, KEEP_BEST, LOG_FILE, STOP_FILE
 
 __all__ = ["Request", "Run"]
 
@@ -38,7 +38,7 @@ class Run:
     """One training and all that it writes.
 
     The folder holds ``config.json``, ``request.json``, ``process.json``, ``events.jsonl``, ``log.txt``,
-    ``checkpoints/`` and, when somebody asked it to end, the empty file ``stop``.
+    ``checkpoints/`` and, when somebody asked it to end, the file ``stop``.
     """
 
     folder: Path
@@ -129,9 +129,17 @@ class Run:
         except OSError:
             return 0
 
-    def request_stop(self) -> None:
-        """Ask the training to write a checkpoint and end; it looks at every step. Asking twice is asking once."""
-        (self.folder / STOP_FILE).touch()
+    def request_stop(self, *, keep_best: bool = False) -> None:
+        """Ask the training to write a checkpoint and end; it looks at every step. Asking twice is asking once.
+
+        Args:
+            keep_best: what it learnt becomes a model and is offered for promotion, and the run is finished; asking
+                without it afterwards does not take that back.
+        """
+        if keep_best:
+            write_json(self.folder / STOP_FILE, KEEP_BEST)  # replaced as a whole: half of it would be a plain stop
+        else:
+            (self.folder / STOP_FILE).touch()
 
     def clear_stop(self) -> None:
         """Take the request back, before the run goes on."""
@@ -141,6 +149,14 @@ class Run:
     def stop_requested(self) -> bool:
         """Whether somebody asked it to end."""
         return (self.folder / STOP_FILE).exists()
+
+    @property
+    def keep_requested(self) -> bool:
+        """Whether somebody asked it to end and to keep the best checkpoint; a file that says nothing clear does not."""
+        try:
+            return bool(json.loads((self.folder / STOP_FILE).read_bytes()) == KEEP_BEST)
+        except (OSError, ValueError):  # none, or an empty one: a plain stop
+            return False
 
     @property
     def checkpoints(self) -> Path:

@@ -104,7 +104,7 @@ class Watch:
         if end.kind == EventKind.FAILED:
             return str(end.data.get("reason", "no reason was given"))
         if end.kind == EventKind.FINISHED:
-            return f"finished after {step} steps"
+            return f"finished early, after {step} steps" if end.data.get("early") else f"finished after {step} steps"
         if not end.data.get("at_once"):
             return f"stopped at step {step}"
         kept = "before its first checkpoint" if step is None else f"its last checkpoint is of step {step}"

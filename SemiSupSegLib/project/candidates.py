@@ -6,19 +6,13 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ..errors import ProjectError
 from .adjacency_rules import AdjacencyRules, read_rules
-from .annotation import State
 from .cases import Case
-from .labels import LabelSet
-from .paths import inside
 from .predictions import StoredPrediction, read_prediction
+from .volumes import complete_volumes
 
 if TYPE_CHECKING:
     from .project import Project
@@ -53,6 +47,8 @@ class Candidate:
     volume_z: float | None
     """Deviations of the volume from those of complete labels; None with fewer than two of them."""
     parts: int
+    left_out_ml: float
+    """What was predicted beyond as many parts as the annotated cases have, and is not proposed."""
     worst_slice: int
     """Index along k of the slice with most uncertainty."""
     score: float
@@ -64,6 +60,13 @@ class Candidate:
     model: str
     decision: str | None
     """``accepted`` (in part), ``rejected``, ``flagged``, or None."""
+    preview: bool = False
+    """Whether it is only looked at: see :attr:`.StoredPrediction.preview`."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether a person is still to decide on it."""
+        return not self.preview and self.decision not in ("accepted", "rejected")
 
 
 def candidates(project: Project) -> list[Candidate]:
@@ -91,8 +94,9 @@ def score_of(
     """How much a proposal needs a look, 0 (none) to 4.5.
 
     The mean uncertainty at the border (0 to 1); a quarter for every deviation of the volume beyond two, up to 1; a
-    tenth for every part beyond the first, up to 0.5; a half for the first label that it touches and must not, a quarter
-    for each further one, up to 1; and 1 when there is nothing where the label was expected.
+    tenth for every part beyond the first, those that were left out too, up to 0.5; a half for the first label that it
+    touches and must not, a quarter for each further one, up to 1; and 1 when there is nothing where the label was
+    expected.
     """
     odd_volume = min(1.0, 0.25 * max(0.0, abs(volume_z or 0.0) - 2.0))
     contacts = min(1.0, 0.25 * (forbidden + 1)) if forbidden else 0.0
@@ -120,17 +124,23 @@ def _candidate(
         uncertainty, worst = _number(said["uncertainty_boundary"]), int(said["worst_slice"] or 0)
         confidence, mutual = _number(said["confidence"]), _number(said["mutual_information_boundary"])
         empty = bool(said["empty"])
+        left_out = said.get("left_out") or {"parts": 0, "volume_ml": 0.0, "kept": None}
+        left_ml, more = float(left_out["volume_ml"]), int(left_out["parts"])
         contacts = tuple(c for c in said.get("contacts", ()) if _still_forbidden(name, c, rules))
         touches = [_touches(contact) for contact in contacts]
     except (KeyError, TypeError, ValueError) as error:
         msg = f"the prediction of {name} in case {case.id} cannot be read ({error!r}): predict it again"
         raise ProjectError(msg) from error
-    z = volume_z(volume, _complete_volumes(project, name))
-    score = score_of(uncertainty=uncertainty, volume_z=z, parts=parts, empty=empty, forbidden=len(contacts))
-    reason = _reason(uncertainty=uncertainty, z=z, parts=parts, empty=empty, worst=worst, touches=touches)
+    z = volume_z(volume, complete_volumes(tuple(project.cases.values()), project.label_set, name))
+    score = score_of(uncertainty=uncertainty, volume_z=z, parts=parts + more, empty=empty, forbidden=len(contacts))
+    reason = _reason(
+        uncertainty=uncertainty, z=z, parts=parts, empty=empty, worst=worst, touches=touches, left_out=left_out
+    )
+    if prediction.preview:
+        reason = f"{prediction.model}, not the model in use; {reason}"
     return Candidate(
-        case.id, name, voxels, volume, confidence, uncertainty, mutual, z, parts, worst, score, reason, contacts,
-        prediction.model, _decision(case, name, prediction),
+        case.id, name, voxels, volume, confidence, uncertainty, mutual, z, parts, left_ml, worst, score, reason,
+        contacts, prediction.model, _decision(case, name, prediction), prediction.preview,
     )  # fmt: skip
 
 
@@ -140,7 +150,14 @@ def _number(value: Any) -> float:
 
 
 def _reason(
-    *, uncertainty: float, z: float | None, parts: int, empty: bool, worst: int, touches: Sequence[str]
+    *,
+    uncertainty: float,
+    z: float | None,
+    parts: int,
+    empty: bool,
+    worst: int,
+    touches: Sequence[str],
+    left_out: dict[str, Any],
 ) -> str:
     if empty:
         return "nothing found"
@@ -150,6 +167,9 @@ def _reason(
         words.append(f"and touches {len(touches) - SHOWN} more that it should not")
     if parts > 1:
         words.append(f"{parts} parts")
+    if more := int(left_out["parts"]):
+        pieces = f"{more} more piece{'' if more == 1 else 's'} ({float(left_out['volume_ml']):.1f} ml)"
+        words.append(f"{pieces} left out, as every annotated case has {left_out['kept']}")
     if z is not None and abs(z) > ODD:
         words.append(f"volume {abs(z):.1f} deviations {'above' if z > 0 else 'below'} the accepted ones")
     return "; ".join([*words, f"worst slice {worst}"])
@@ -176,21 +196,3 @@ def _decision(case: Case, name: str, prediction: StoredPrediction) -> str | None
         return str(said["decision"])
     source = (prediction.run, prediction.checkpoint)
     return "accepted" if any((a.run, a.checkpoint) == source for a in case.annotation(name).accepted) else None
-
-
-def _complete_volumes(project: Project, name: str) -> list[float]:
-    """Volumes in ml of a label in all cases where it is complete, those without a voxel left out."""
-    complete = [c for c in project.cases.values() if c.annotation(name).state is State.COMPLETE and c.labels_file]
-    volumes = [_volumes(inside(c.folder, str(c.labels_file)), project.label_set).get(name, 0.0) for c in complete]
-    return [volume for volume in volumes if volume > 0]
-
-
-@lru_cache(maxsize=16_384)
-def _volumes(labels_file: Path, label_set: LabelSet) -> dict[str, float]:
-    """Volumes in ml of the labels in a file. Label files are never overwritten, so a path stands for its content."""
-    from .labelmaps import load_labels
-
-    layers, grid = load_labels(labels_file, label_set)
-    counts = [np.bincount(layer.ravel(), minlength=len(label_set) + 1) for layer in layers]
-    places = zip(label_set.names, label_set.places, strict=True)
-    return {name: float(counts[place.layer][place.value]) * grid.voxel_mm3 / 1000 for name, place in places}

@@ -38,6 +38,8 @@ class StoredPrediction:
     threshold: float
     labels: dict[str, dict[str, Any]]
     """By label name: file names and measurements."""
+    preview: bool = False
+    """Whether a training that had not ended made it: ``model`` says which then, and it is only looked at."""
 
     def layers(self, label_set: LabelSet) -> tuple[NDArray[np.integer[Any]], Grid]:
         """The predicted layers (L, k, j, i) and their grid."""
@@ -46,13 +48,18 @@ class StoredPrediction:
         found: tuple[NDArray[np.integer[Any]], Grid] = load_labels(self.folder / LABELS_FILE, label_set)
         return found
 
-    def uncertainty(self, name: str) -> tuple[NDArray[np.floating[Any]], Grid]:
-        """Normalised predictive entropy of a label, (k, j, i) in [0, 1], and its grid."""
+    def uncertainty(self, name: str, kind: str = "uncertainty") -> tuple[NDArray[np.floating[Any]], Grid]:
+        """A map of a label, (k, j, i) in [0, 1], and its grid.
+
+        Args:
+            name: of the label.
+            kind: ``uncertainty``, normalised predictive entropy, or ``mutual_information``, its epistemic part.
+        """
         import SimpleITK as sitk  # noqa: N813
 
         from .images import read_volume
 
-        image = read_volume(inside(self.folder, str(self.labels[name]["uncertainty"])))
+        image = read_volume(inside(self.folder, str(self.labels[name][kind])))
         return sitk.GetArrayFromImage(image), Grid.of(image)
 
 
@@ -69,7 +76,8 @@ def read_prediction(project: Project, case_id: str) -> StoredPrediction | None:
             msg = f"the prediction of case {case_id} has format {data['format']}, not {FORMAT_VERSION}: please update"
             raise ProjectError(msg)
         names = ("model", "run", "checkpoint", "date", "passes", "threshold", "labels")
-        return StoredPrediction(folder, *(data[name] for name in names))
+        said = {name: data[name] for name in names} | {"preview": bool(data.get("preview", False))}
+        return StoredPrediction(folder, **said)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

@@ -110,6 +110,10 @@ def _open_for_review(project: Project, case: Case, name: str) -> StoredPredictio
     if prediction is None or name not in prediction.labels:
         msg = f"case {case.id} has no proposal for {name}: predict it first"
         raise ProjectError(msg)
+    if prediction.preview:  # nobody scored its weights, and they are gone within minutes: provenance would be empty
+        what = f"{name} in case {case.id} is a {prediction.model}, not of the model in use"
+        msg = f"{what}: predict the case again to decide on it"
+        raise ProjectError(msg)
     if case.annotation(name).everywhere:
         msg = f"{name} is {case.annotation(name).state} in case {case.id} already: there is nothing to decide on"
         raise ProjectError(msg)

@@ -148,8 +148,10 @@ class Core:
         """Whether any voxel carries the label, on the screen where it is there, else in the project."""
         case, name = self._case(case_id), self._name(label)
         on_screen = self._on_screen(case)
-        mask = on_screen[name] if name in on_screen else self.label_voxels(case.id, [name])[name]
-        return bool(np.any(mask))
+        if name in on_screen:
+            return bool(np.any(on_screen[name]))
+        label_set = self._opened().label_set
+        return self._layers.holds(case, label_set, label_set.index(name))
 
     def save_painting(self) -> tuple[str, ...]:
         """Store what the person painted in the current case, as one change that undo takes back.

@@ -23,9 +23,15 @@ from .review import Review
 from .task import Thread
 from .words import counted
 
-__all__ = ["KINDS", "Export", "write_audit", "write_label_files"]
+__all__ = ["KINDS", "UNAVAILABLE", "Export", "write_audit", "write_label_files"]
 
 KINDS = {"nifti": ".nii.gz", "seg.nrrd": ".seg.nrrd"}
+UNAVAILABLE = {
+    "dicom seg": "DICOM SEG names the DICOM files that a volume came from, and a project keeps none of them (they say "
+    "who the patient is): export .seg.nrrd, load it in Slicer beside the DICOM series, and export it there "
+    "(extension QuantitativeReporting)"
+}
+"""Kinds that people look for, and why they are not written here."""
 STATES_FILE = "annotation_states.csv"
 AUDIT_COLUMNS = ("id", "time", "who", "action", "case", "label", "detail", "hash")
 
@@ -42,10 +48,23 @@ class Export(Review):
             return "Export: no case has a label yet"
         return self._may_start("Export")
 
+    def may_export_as(self, kind: str) -> str | None:
+        """Why labels cannot be written as a kind; None when they can."""
+        if kind in UNAVAILABLE:
+            return f"Export: {UNAVAILABLE[kind]}"
+        return self.may_export if kind in KINDS else f"Export: no kind {kind!r}: choose one of {', '.join(KINDS)}"
+
     @property
     def may_export_model(self) -> str | None:
         """Why there is no model to write; None when there is."""
+        if self._project is None:
+            return "Export model: open or create a project first"
         return None if self.model is not None else "Export model: none was trained yet"
+
+    @property
+    def may_export_audit(self) -> str | None:
+        """Why there is no audit to write; None when there is."""
+        return None if self._project is not None else "Export audit: open or create a project first"
 
     def export_labels(self, folder: Path, kind: str = "nifti", cases: Collection[str] | None = None) -> None:
         """Write the labels of cases, and beside them what is known of each, as a mask alone does not tell.
@@ -59,8 +78,7 @@ class Export(Review):
             ProjectError: :attr:`may_export` gives a reason, the kind is unknown, or the folder holds something.
         """
         self.save_painting()
-        require(self.may_export)
-        require(None if kind in KINDS else f"Export: no kind {kind!r}: choose one of {', '.join(KINDS)}")
+        require(self.may_export_as(kind))
         project = self._opened()
         labelled = [case.id for case in project.cases.values() if case.labels_file or case.annotated]
         wanted = labelled if cases is None else [project.case(case_id).id for case_id in cases]
@@ -71,11 +89,7 @@ class Export(Review):
             write_label_files(Project.open(root), wanted, Path(folder), kind, tell)
             return f"{counted(len(wanted), 'case')} exported to {folder}"
 
-        task = Thread("export", f"exporting {counted(len(wanted), 'case')}", work)
-        self._begin(task)
-        if not self.threads:
-            task.wait(3600)
-            self._poll_task()
+        self._do(Thread("export", f"exporting {counted(len(wanted), 'case')}", work))
 
     def export_audit(self, file: Path) -> None:
         """Write who decided what and when, as ``.csv`` or ``.json``; whether the journal is intact is told as well.
@@ -84,6 +98,7 @@ class Export(Review):
             ProjectError: no project is open, another ending, or the journal is damaged beyond reading.
             WriteError: the file could not be written.
         """
+        require(self.may_export_audit)
         broken = write_audit(self._opened(), Path(file))
         if broken is None:
             self._say(f"the audit is in {file}; the journal is intact")
@@ -104,6 +119,13 @@ class Export(Review):
         _new_folder(Path(folder))
         shutil.copytree(source, folder, dirs_exist_ok=True)
         self._say(f"model {source.name} is in {folder}")
+
+    def _do(self, task: Thread) -> None:
+        """Begin a task; without threads, wait for its end."""
+        self._begin(task)
+        if not self.threads:
+            task.wait(3600)
+            self._poll_task()
 
 
 def write_label_files(

@@ -15,7 +15,10 @@ from ..project.predictions import StoredPrediction, read_prediction
 from .core import require
 from .selection import Selection
 
-__all__ = ["Looking"]
+__all__ = ["MAPS", "Looking"]
+
+MAPS = {"uncertainty": "Uncertainty", "mutual_information": "Mutual information"}
+"""Kinds of maps: normalised predictive entropy, all doubt; and its epistemic part, what more labels could remove."""
 
 
 class Looking(Selection):
@@ -66,10 +69,33 @@ class Looking(Selection):
         check_same_grid(case.grid(), grid, what="proposed labels", where=f"case {case.id}")
         return label_mask(layers, self._opened().label_set, self._opened().label_set.index(label))
 
-    def uncertainty(self) -> NDArray[np.floating[Any]]:
-        """(k, j, i) in [0, 1]: normalised entropy of the selected proposal; raises as :meth:`proposal` does."""
+    def may_show_map(self, kind: str) -> str | None:
+        """Why a kind of map cannot be shown of the selected proposal; None when it can.
+
+        Args:
+            kind: one of :data:`MAPS`.
+        """
+        row = self.selected
+        if row is None:
+            return f"{MAPS[kind]}: select a proposal first"
+        said = self._prediction(row.case)
+        if said is None or not said.labels.get(row.label, {}).get(kind):
+            return f"{MAPS[kind]}: the prediction of case {row.case} has no such map: predict it again"
+        return None
+
+    def uncertainty(self, kind: str = "uncertainty") -> NDArray[np.floating[Any]]:
+        """(k, j, i) in [0, 1]: a map of the selected proposal.
+
+        Args:
+            kind: one of :data:`MAPS`.
+
+        Raises:
+            ProjectError: :meth:`may_show_map` gives a reason.
+            ImageError: it lies on another grid than the case.
+        """
         case, label, said = self._looked_at()
-        values, grid = said.uncertainty(label)
+        require(self.may_show_map(kind))
+        values, grid = said.uncertainty(label, kind)
         check_same_grid(case.grid(), grid, what="uncertainty", where=f"case {case.id}")
         return values
 

@@ -22,6 +22,9 @@ __all__ = ["Organs"]
 class Organs(LabelNames):
     """Commands and rules of the organ table."""
 
+    _ignored: tuple[tuple[str, str], int] | None = None
+    """Case and file, and how many voxels it excludes: a file is never overwritten."""
+
     def organ_rows(self) -> list[OrganRow]:
         """All labels of the project as they are in the current case; empty without a project."""
         if self._project is None:
@@ -187,6 +190,18 @@ class Organs(LabelNames):
     def ignore(self) -> NDArray[np.bool_] | None:
         """(k, j, i): what is excluded in the current case; None for nothing."""
         return self._case().ignore()
+
+    @property
+    def ignored_voxels(self) -> int:
+        """How many voxels are excluded in the current case; 0 without one. Read once, as panels ask at every redraw."""
+        case = self.current_case
+        if case is None or case.ignore_file is None:
+            return 0
+        key = (case.id, case.ignore_file)
+        if self._ignored is None or self._ignored[0] != key:
+            mask = case.ignore()
+            self._ignored = (key, 0 if mask is None else int(np.count_nonzero(mask)))
+        return self._ignored[1]
 
     def set_ignore(self, mask: NDArray[np.bool_]) -> None:
         """Exclude voxels of the current case from training and scores; all False takes it back.

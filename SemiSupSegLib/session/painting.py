@@ -39,6 +39,7 @@ class Layers:
     def __init__(self) -> None:
         self._key: tuple[str, str | None, LabelSet] | None = None
         self._layers: NDArray[np.integer[Any]] | None = None
+        self._held: dict[int, bool] = {}
 
     def last_of(self, case_id: str) -> NDArray[np.integer[Any]] | None:
         """What was read last, when it was this case."""
@@ -51,7 +52,16 @@ class Layers:
             self._layers = case.labels(label_set)
             self._layers.setflags(write=False)
             self._key = key
+            self._held = {}
         return self._layers
+
+    def holds(self, case: Case, label_set: LabelSet, channel: int) -> bool:
+        """Whether any voxel carries a label; looked at once, as tables ask at every redrawing."""
+        layers = self.of(case, label_set)
+        if channel not in self._held:
+            place = label_set.places[channel]
+            self._held[channel] = any(bool((part == place.value).any()) for part in layers[place.layer])
+        return self._held[channel]
 
 
 def painted(case: Case, label_set: LabelSet, layers: NDArray[np.integer[Any]], masks: Masks) -> Painted | None:

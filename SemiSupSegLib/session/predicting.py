@@ -37,6 +37,29 @@ class Predicting(Training):
         return self._may_start("Predict")
 
     @property
+    def may_preview(self) -> str | None:
+        """Why the last training cannot show what it would propose in the current case; None when it can."""
+        button = "Preview now"
+        if (reason := self._may_change_case(button)) is not None:
+            return reason
+        if self._launch is not None and self._launch.kind != "keep":
+            return f"{button}: the training is still being planned"
+        if self._story is None or self._launch is not None or self._progress is None:
+            return f"{button}: no training is under way"
+        if self._progress.state == "finished":
+            return f"{button}: the last training is finished; Predict proposes with the model in use"
+        if not self._story.saved:
+            return f"{button}: no checkpoint yet: the first comes after about a minute"
+        return self._may_start(button)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a preview of the training is what a person wants to see, not what the model in use proposes."""
+        if self._is_active:
+            return True
+        return self.model is None and self._story is not None and self._story.saved > 0
+
+    @property
     def may_cancel(self) -> str | None:
         """Why there is nothing to cancel; None when there is."""
         return None if self._task is not None else "Cancel: nothing is under way"
@@ -58,6 +81,22 @@ class Predicting(Training):
         chosen = [] if len(wanted) == len(project.cases) else [w for case_id in wanted for w in ("--case", case_id)]
         words = f"predicting {counted(len(wanted), 'case')}"
         self._begin(self._child("predict", words, "predict", self._root, "--json", *chosen))
+
+    def preview(self) -> None:
+        """Show what the training would propose in the current case, from its newest checkpoint; it goes on meanwhile.
+
+        The preview takes the place of what was proposed in the case. It is for looking: a proposal to decide on comes
+        with the next prediction.
+
+        Raises:
+            ProjectError: :attr:`may_preview` gives a reason.
+            RunError: the engine cannot be started.
+        """
+        require(self.may_preview)
+        assert self._story is not None
+        case, run = self._case(), self._story.run
+        verb = ("predict", self._root, "--json", "--case", case.id, "--run", run.id)
+        self._begin(self._child("preview", f"previewing case {case.id}", *verb))
 
     def predict_folder(self, images: Path, output: Path) -> None:
         """Propose labels for volumes that are no cases of the project.
@@ -85,7 +124,15 @@ class Predicting(Training):
         names, cases = self._opened().label_set.names, self._opened().cases.values()
         return [case.id for case in cases if not all(case.annotation(name).everywhere for name in names)]
 
+    _model_waits = False
+    """Whether a model came while a preview was under way: it proposes after that."""
+
+    def _forget_training(self) -> None:
+        super()._forget_training()
+        self._model_waits, self._previewed = False, None
+
     def _model_is_new(self) -> None:
+        self._model_waits = self._task is not None and self._task.kind == "preview"
         if self.predict_after_training and self.may_predict is None and self._unfinished():
             self.predict()
 
@@ -106,19 +153,27 @@ class Predicting(Training):
         task.forget()
         self._task_ended(task, words, problem, result)
         self.signals.tell(self.signals.task_changed, None)
+        if self._model_waits:
+            self._model_is_new()
 
     _told_task: TaskProgress | None = None
 
     def _task_ended(self, task: Task, words: str, problem: str | None, result: Any) -> None:
-        if task.kind == "predict":
-            self.refresh_queue()
         if problem is not None:
             level = "warning" if task.cancelled else "error"
             self._say(f"{words[0].upper()}{words[1:]}: {problem}", level)
         elif task.kind in IMPORTS:
             self._say(_last_line(result) or f"{words}: done")
+        elif task.kind == "preview" and isinstance(result, dict) and not result.get("refused"):
+            self._previewed = next(iter(result.get("cases") or ()), None)
+            self._say(f"This is a {result.get('model')}, not the model in use")
         else:
             self._say(*_summary(words, result))
+        if task.kind in ("predict", "preview"):
+            self.refresh_queue()
+
+    _previewed: str | None = None
+    """Case whose preview has come and is to be looked at once the queue has it."""
 
     def refresh_queue(self) -> None:
         """The review reads the proposals again."""

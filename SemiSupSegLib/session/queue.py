@@ -72,7 +72,7 @@ class Queue:
         return [
             QueueRow(
                 rank, c.case, c.label, c.score, c.reason, c.uncertainty, c.volume_ml, c.parts, c.worst_slice,
-                c.decision, c.model, c.voxels == 0, (c.case, c.label) == selected,
+                c.decision, c.model, c.voxels == 0, (c.case, c.label) == selected, c.preview,
             )
             for rank, c in enumerate(self.candidates, start=1)
         ]  # fmt: skip

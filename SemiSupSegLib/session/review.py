@@ -56,6 +56,8 @@ class Review(Looking):
         row = self.selected
         if row is None:
             return f"{button}: select a proposal first"
+        if row.preview:
+            return f"{button}: this is a {row.model}, not of the model in use: predict the case again to decide on it"
         if row.empty and not empty:
             return f"{button}: nothing was found; if case {row.case} has no {row.label}, mark it as absent"
         return None
@@ -89,7 +91,7 @@ class Review(Looking):
     def accept_slices(self, first: int, last: int | None = None) -> None:
         """Take over the slices k from the first to the last, both included; raises as :meth:`accept` does."""
         require(self.may_accept_slice)
-        self._accept(slices=(first, first if last is None else last))
+        self._accept(slices=(int(first), int(first if last is None else last)))  # an array may have given them
 
     def reject(self) -> None:
         """Turn it down; a later model may propose again. Raises as :meth:`accept` does."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from ..project.annotation import State
 
 __all__ = [
-    "STATUSES", "CaseRow", "Cell", "Curves", "Found", "OrganRow", "PresetRow", "Progress", "QueueRow", "TaskProgress",
+    "STATUSES", "CaseRow", "Cell", "ContactRow", "Curves", "Found", "OrganRow", "PresetRow", "Progress", "QueueRow",
+    "TaskProgress",
 ]  # fmt: skip
 
 STATUSES = ("to do", "needs review", "done", "flagged")
@@ -64,6 +65,21 @@ class OrganRow:
 
 
 @dataclass(frozen=True)
+class ContactRow:
+    """Two organs, and whether they may touch."""
+
+    first: str
+    second: str
+    relation: str
+    """A :class:`~SemiSupSegLib.project.adjacency.Relation`."""
+    said: str
+    """By the person: ``learned`` (nothing), ``forbid`` or ``allow``."""
+    words: str
+    contacts: int
+    """Pairs of voxels in contact, over the annotated cases."""
+
+
+@dataclass(frozen=True)
 class QueueRow:
     """One proposal under review."""
 
@@ -82,11 +98,13 @@ class QueueRow:
     model: str
     empty: bool
     selected: bool
+    preview: bool = False
+    """Whether a training that had not ended proposes it: it is only looked at, and ``model`` says which training."""
 
     @property
     def open(self) -> bool:
-        """Whether nobody has decided on it."""
-        return self.decision not in ("accepted", "rejected")
+        """Whether a person is still to decide on it."""
+        return not self.preview and self.decision not in ("accepted", "rejected")
 
 
 @dataclass(frozen=True)
@@ -96,7 +114,7 @@ class Progress:
     run: str
     """Id; empty while it is planned."""
     state: str
-    """A :class:`~SemiSupSegLib.jobs.protocol.RunState`, or ``planning``."""
+    """A :class:`~SemiSupSegLib.jobs.protocol.RunState`, ``planning``, or ``keeping``."""
     active: bool
     words: str
     """One sentence."""
@@ -142,7 +160,7 @@ class TaskProgress:
     """A prediction, an import or an export that is under way."""
 
     kind: str
-    """``predict``, ``predict folder``, ``import``, ``add``, ``export``."""
+    """``predict``, ``preview``, ``predict folder``, ``import``, ``add``, ``export``."""
     words: str
     fraction: float | None
     """[0, 1]; None while nothing is known."""

@@ -58,11 +58,21 @@ class Selection(Predicting, Organs):
             self._say(f"Review: {problem}", "error")
 
     def _queue_is_new(self) -> None:
+        self._look_at_preview()
         signals = self.signals
         signals.tell(signals.queue_changed)
         signals.tell(signals.cases_changed)
         signals.tell(signals.organs_changed)
         signals.tell(signals.candidate_changed, self.selected)
+
+    def _look_at_preview(self) -> None:
+        case_id, self._previewed = self._previewed, None
+        chosen = self._queue.find(self._saved.candidate)
+        if case_id is None or case_id != self._saved.case or (chosen is not None and chosen.case == case_id):
+            return
+        first = next((c for c in self._queue.candidates if c.case == case_id and c.preview), None)
+        if first is not None:
+            self._remember(candidate=(first.case, first.label))
 
     @property
     def selected(self) -> QueueRow | None:

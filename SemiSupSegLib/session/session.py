@@ -17,19 +17,19 @@ from ..project.annotation import label_mask
 from ..project.labels import LabelSet
 from ..project.project import Project
 from .core import require
-from .export import Export
 from .feed import Feed
 from .owner import HEARTBEAT_SECONDS, Owner
 from .painting import Layers, differing
 from .saved import Saved
 from .task import clear_up
+from .touching import Touching
 
 __all__ = ["Session"]
 
 _LOG = logging.getLogger(__name__)
 
 
-class Session(Export):
+class Session(Touching):
     """One project at a front end; see :class:`.Core` for the arguments.
 
     Commands change something and tell it by signals; a command that breaks a rule raises the reason that the property
@@ -112,6 +112,7 @@ class Session(Export):
         self._layers, self._unseen = Layers(), set()
         self._queue.clear()
         self._forget_training()
+        self._forget_contacts()
         self.signals.tell(self.signals.project_changed)
         self.signals.tell(self.signals.current_case_changed, None)
 
@@ -146,7 +147,8 @@ class Session(Export):
 
     def poll(self) -> None:
         """Take in what happened since the last call: the training, the task, other programs. Quick; never raises."""
-        for look in (self._poll_training, self._poll_task, self._poll_feed, self._poll_queue, self._poll_owner):
+        looks = (self._poll_training, self._poll_task, self._poll_feed, self._poll_queue, self._poll_contacts)
+        for look in (*looks, self._poll_owner):
             if self._project is None:
                 return
             self._guarded(look)
@@ -206,18 +208,27 @@ class Session(Export):
     def next_step(self) -> str:
         """One sentence: what makes sense now."""
         if self._project is None:
-            return "Open a project, or create one in a new folder."
+            return "Add a folder of volumes, or open a project to go on with earlier work."
+        if self._owner is not None:
+            return "Look around. To change something, close the project there first, or take over."
         if not self._project.cases:
             return "Add cases: a folder with volumes, or the volume that is loaded."
         if self._progress is not None and self._progress.active:
             return "Training is under way; you can go on annotating."
         if self._task is not None:
-            return f"{self._task.poll().words} is under way.".capitalize()
+            return _sentence(f"{self._task.poll().words} is under way")
+        if self._progress is not None and self._progress.state in ("crashed", "failed") and self.may_resume is None:
+            return "The last training did not come to its end: Resume goes on from its last checkpoint."
         waiting = sum(row.open for row in self.queue())
         if waiting:
-            return f"Review {waiting} proposal{'' if waiting == 1 else 's'}: A accepts an organ, X rejects it."
+            how = "click the first one in the list" if self.selected is None else "A accepts an organ, X rejects it"
+            return f"Review {waiting} proposal{'' if waiting == 1 else 's'}: {how}."
         if self.may_train is not None:
-            return self.may_train.removeprefix("Train: ").capitalize() + "."
+            return _sentence(self.may_train.removeprefix("Train: "))
         if self.model is None:
             return "Train a first model: Quick is enough to see what it proposes."
         return "Predict, or train another round with what was accepted." if not self.queue() else "Train another round."
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."  # names in it keep their letters

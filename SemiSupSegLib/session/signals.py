@@ -69,6 +69,8 @@ class Signals:
         """Case id, slice k, label."""
         self.threshold_changed = Signal("threshold_changed")
         """Largest uncertainty, [0, 1]."""
+        self.contacts_changed = Signal("contacts_changed")
+        """No argument: which organs may touch, or that it is being counted."""
         self.job_changed = Signal("job_changed")
         """:class:`Progress`."""
         self.task_changed = Signal("task_changed")

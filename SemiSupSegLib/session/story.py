@@ -42,6 +42,10 @@ class Story:
         self._dice: list[tuple[int, float]] = []
         self._best: tuple[int, float] | None = None
         self._said: dict[str, Event] = {}
+        self.steps = 0
+        """Of training that were told of so far."""
+        self.saved = 0
+        """Step of the newest checkpoint; 0 while there is none but the one from before the first step."""
 
     def new(self) -> list[Event]:
         """Events since the last call, taken into the curves."""
@@ -58,7 +62,10 @@ class Story:
             step = data.get("step")
             if not isinstance(step, int):
                 continue
-            if event.kind == EventKind.PROGRESS:
+            self.steps = step
+            if event.kind == EventKind.CHECKPOINT:
+                self.saved = step
+            elif event.kind == EventKind.PROGRESS:
                 for name, value in (data.get("losses") or {}).items():
                     if isinstance(value, int | float):
                         _add(self._losses.setdefault(str(name), []), step, float(value))
@@ -88,7 +95,7 @@ class Story:
             run=self.run.id,
             state=str(state),
             active=state in ACTIVE,
-            words=_sentence(state, first, deaf=self.run.stop_requested and state in ACTIVE),
+            words=self._ending() if state in ACTIVE and self.run.stop_requested else _sentence(state, first),
             detail=rest if state is RunState.CRASHED else self.run.log_tail() if state is RunState.FAILED else "",
             fraction=told["fraction"],
             eta_seconds=eta,
@@ -107,14 +114,17 @@ class Story:
             verdict=str(verdict.get("reason") or ""),
         )
 
+    def _ending(self) -> str:
+        if self.run.keep_requested:
+            return "ending early: its best checkpoint becomes a model and is scored on the hold-out"
+        return "stopping: it writes a checkpoint first"
+
     def _data(self, kind: str) -> dict[str, Any]:
         event = self._said.get(kind)
         return {} if event is None else dict(event.data)
 
 
-def _sentence(state: object, words: str, *, deaf: bool) -> str:
-    if deaf:
-        return "stopping: it writes a checkpoint first"
+def _sentence(state: object, words: str) -> str:
     told = _TOLD.get(str(state))
     if told is not None:
         return f"{told} ({words.removesuffix('; its log ends with:')})"

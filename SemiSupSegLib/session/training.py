@@ -69,12 +69,33 @@ class Training(TrainingRules):
             self._launch.cancel()
             return
         assert self._story is not None
-        if now or self._stop_asked is not None:
+        if now or self._stop_asked is not None or self._story.run.keep_requested:
             self._kill()
             return
         self._stop_asked = time.monotonic()
         self._story.run.request_stop()
         self._look_at_job()
+
+    def keep_best(self) -> None:
+        """End the training for good: its best checkpoint becomes a model and is used unless the hold-out gets worse.
+
+        The training's own process does it; for one that was stopped or ended unexpectedly before, another process.
+
+        Raises:
+            ProjectError: :attr:`may_keep_best` gives a reason.
+            RunError: the engine cannot be started.
+        """
+        require(self.may_keep_best)
+        assert self._story is not None
+        run = self._story.run
+        if self._is_active:
+            run.request_stop(keep_best=True)
+            self._stop_asked = None  # scoring takes its time: nobody ends it after the grace of a plain stop
+            self._look_at_job()
+            return
+        words = "keeping the best checkpoint"
+        self._launch = self._child("keep", words, "stop", self._root, run.id, "--keep-best", "--json")
+        self._tell_progress(Progress(run.id, "keeping", True, f"{words}: it is scored on the hold-out first"))
 
     def resume(self) -> None:
         """Go on from the last checkpoint of the last training.
@@ -150,6 +171,9 @@ class Training(TrainingRules):
         problem, told = child.problem, child.result
         tail = child.log
         child.forget()
+        if child.kind == "keep":
+            self._kept(problem)
+            return
         if child.cancelled:
             self._tell_progress(Progress("", "stopped", False, "stopped before it began"))
             return
@@ -159,6 +183,14 @@ class Training(TrainingRules):
         except SemiSupSegError as error:
             self._tell_progress(Progress("", "failed", False, f"the training did not start: {error}", tail))
             self._say(f"Train: {error}", "error")
+
+    def _kept(self, problem: str | None) -> None:
+        assert self._story is not None
+        self._follow(self._story.run)
+        if problem is None and self._progress is not None:
+            self._job_ended(self._progress)
+        else:
+            self._say(f"Stop & keep best: {problem}", "error")
 
     def _run_named(self, told: object) -> Run:
         from ..jobs.run import Run

@@ -95,6 +95,30 @@ class TrainingRules(Cases):
         return None if self._owner is None else f"Stop: {self._owner.sentence}"
 
     @property
+    def may_keep_best(self) -> str | None:
+        """Why no best checkpoint can be kept as a model; None when one can."""
+        button = "Stop & keep best"
+        if (reason := self._may_change(button)) is not None:
+            return reason
+        if self._launch is not None:
+            return f"{button}: {'it is under way' if self._launch.kind == 'keep' else 'nothing is learnt yet'}"
+        if self._story is None or self._progress is None:
+            return f"{button}: no training is under way"
+        if self._progress.state == "finished":
+            return f"{button}: the last training is finished; what it learnt was judged at its end"
+        if self._progress.active and self._story.run.keep_requested:
+            return f"{button}: it is under way"
+        learnt = self._story.steps if self._progress.active else self._story.saved
+        return None if learnt else f"{button}: nothing is learnt yet"
+
+    @property
+    def ending(self) -> bool:
+        """Whether the training was asked to end and has not yet, by whomever."""
+        if self._launch is not None or self._story is None or self._progress is None:
+            return False
+        return self._progress.active and self._story.run.stop_requested
+
+    @property
     def may_resume(self) -> str | None:
         """Why no training can go on; None when one can."""
         if (reason := self._may_change("Resume")) is not None:

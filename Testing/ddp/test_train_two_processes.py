@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import torch
 from SemiSupSegLib.config import Config, DataConfig, NetworkConfig, TrainConfig
 from SemiSupSegLib.engine.checkpoint import load_checkpoint
 from SemiSupSegLib.jobs.events import EventReader
-from SemiSupSegLib.jobs.protocol import EventKind
+from SemiSupSegLib.jobs.job import LocalJob
+from SemiSupSegLib.jobs.protocol import EventKind, RunState
 from SemiSupSegLib.jobs.run import Run
 from SemiSupSegLib.project.annotation import Annotation, State
 from SemiSupSegLib.project.geometry import image_from_kji
@@ -23,6 +25,7 @@ from SemiSupSegLib.project.labels import LabelSet
 from SemiSupSegLib.project.project import Project
 from SemiSupSegLib.project.synthetic import ORGANS, synthetic_case
 
+PATIENCE = 300.0
 REPOSITORY = Path(__file__).parents[2]
 STRIDES = ((2, 2, 2), (2, 2, 2))
 """Shallow: instance normalisation of a handful of voxels would blow rounding up to a tenth of the way."""
@@ -45,15 +48,18 @@ def a_project(tmp_path: Path) -> Project:
     return project
 
 
-def weights_after(project: Project, launcher: list[str]) -> tuple[dict[str, torch.Tensor], Run]:
-    config = Config(
+def a_config(*, iterations: int) -> Config:
+    return Config(
         data=DataConfig(spacing=(8.0, 8.0, 8.0), patch_size=(16, 16, 16)),
         network=NetworkConfig(backbone="dynunet", filters=8, dropout=0.0, strides=STRIDES),
         train=TrainConfig(
-            iterations=4, batch_size=2, workers=0, precision="float32", optimizer="sgd", learning_rate=0.1
+            iterations=iterations, batch_size=2, workers=0, precision="float32", optimizer="sgd", learning_rate=0.1
         ),
     )
-    run = Run.create(project.runs_folder, config, from_scratch=True)
+
+
+def weights_after(project: Project, launcher: list[str]) -> tuple[dict[str, torch.Tensor], Run]:
+    run = Run.create(project.runs_folder, a_config(iterations=4), from_scratch=True)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *launcher, "-m", "SemiSupSegLib", "train-run", str(run.folder)],
@@ -74,20 +80,36 @@ def a_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def torchrun() -> list[str]:
+    address = ["--master_addr", "127.0.0.1", "--master_port", str(a_free_port())]
+    return ["-m", "torch.distributed.run", "--nproc_per_node", "2", *address]
+
+
 @pytest.mark.slow
 def test_two_processes_equal_one(a_project: Project, distance: Callable[..., float]) -> None:
     one, _ = weights_after(a_project, [])
-    torchrun = [
-        "-m",
-        "torch.distributed.run",
-        "--nproc_per_node",
-        "2",
-        "--master_addr",
-        "127.0.0.1",
-        "--master_port",
-        str(a_free_port()),
-    ]
-    two, run = weights_after(a_project, torchrun)
+    two, run = weights_after(a_project, torchrun())
     started = [e.data["processes"] for e in EventReader(run).new() if e.kind == EventKind.STARTED]
     assert started == [2]  # and only the first process spoke
     assert distance(one, two, a_project.label_set, run.config()) < 1e-3
+
+
+@pytest.mark.slow
+def test_two_processes_end_together_and_keep_one_model(a_project: Project) -> None:
+    run = Run.create(a_project.runs_folder, a_config(iterations=100_000), from_scratch=True)
+    job = LocalJob.start(run, [sys.executable, *torchrun(), "-m", "SemiSupSegLib", "train-run", str(run.folder)])
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while EventKind.PROGRESS not in [event.kind for event in EventReader(run).new()]:
+            assert time.monotonic() < deadline, run.log_tail()
+            time.sleep(0.1)
+        job.stop(keep_best=True)
+        assert job.wait(PATIENCE), run.log_tail()
+        state, words = job.poll()
+        assert state is RunState.FINISHED, words
+        assert words.startswith("finished early, after ")
+        kinds = [event.kind for event in EventReader(run).new()]
+        assert (kinds.count(EventKind.PROMOTED), kinds.count(EventKind.FINISHED)) == (1, 1)
+        assert (run.folder / "model" / "model.json").is_file()
+    finally:
+        job.kill()

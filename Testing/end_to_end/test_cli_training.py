@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from SemiSupSegLib.cli import training
+from SemiSupSegLib.cli import stopping
 from SemiSupSegLib.cli.foreground import carry_out
 from SemiSupSegLib.cli.main import main
 from SemiSupSegLib.cli.progress import RunDisplay
@@ -74,7 +74,11 @@ def train(run, project, *, from_scratch=False, resume=False):
         while not run.stop_requested:
             time.sleep(0.01)
         run.write("checkpoint", step=7, name="last")
-        run.write("stopped", step=7)
+        if run.keep_requested:
+            run.write("promoted", model="0001", score=0.8, before=None, reason="it is the first")
+            run.write("finished", step=7, seconds=1, early=True)
+        else:
+            run.write("stopped", step=7)
     elif does == "deaf":
         time.sleep(600)
     elif does == "aborted":
@@ -295,6 +299,36 @@ def test_a_background_training_returns_at_once_and_is_stopped_and_resumed(say: S
     assert last_run() == run
 
 
+def test_a_background_training_is_ended_and_its_best_checkpoint_kept(say: Say, last_run: Last) -> None:
+    say("train", "--background", "--option", "does=wait")
+    run = last_run()
+    until(run, EventKind.PROGRESS)
+    kept = "finished early, after 7 steps; hold-out Dice 0.800; model 0001 is in use now: it is the first"
+    assert say("stop", "--keep-best") == (0, f"run {run.id}: {kept}\n", "")
+    assert "is finished: start a new one" in say("resume", run.id)[2]
+    refusal = f"run {run.id} is finished: what it learnt is a model already, and was judged at its end"
+    assert say("stop", "--keep-best") == (1, "", f"semisupseg stop: {refusal}\n")
+
+
+def test_a_project_without_a_run_has_nothing_to_keep(say: Say) -> None:
+    assert say("stop", "--keep-best") == (
+        1, "", "semisupseg stop: this project has no run yet, so there is nothing to keep\n"
+    )  # fmt: skip
+
+
+def test_a_training_that_does_not_hear_that_it_shall_keep_its_best_is_told_of(
+    say: Say, last_run: Last, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "KEEP_SECONDS", 0.1)
+    say("train", "--background", "--option", "does=deaf")
+    run = last_run()
+    until(run, EventKind.PROGRESS)
+    code, _, err = say("stop", "--keep-best")
+    assert code == 1
+    assert f"`semisupseg stop {run.folder.parents[1]} {run.id} --keep-best --now` does it" in err
+    assert run.keep_requested
+
+
 def test_a_stopped_run_is_resumed_in_the_background(say: Say, last_run: Last) -> None:
     say("train", "--option", "does=interrupted")
     code, out, _ = say("resume", last_run().id, "--background", "--json")
@@ -307,7 +341,7 @@ def test_a_stopped_run_is_resumed_in_the_background(say: Say, last_run: Last) ->
 def test_g17_stop_now_ends_a_training_that_does_not_hear(
     say: Say, last_run: Last, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(stopping, "STOP_SECONDS", 0.1)
     say("train", "--background", "--option", "does=deaf")
     run = last_run()
     until(run, EventKind.PROGRESS)

@@ -372,6 +372,16 @@ def test_an_empty_proposal_says_so_and_ranks_high(a_project, predict, box):
     assert (first.label, first.reason, first.uncertainty) == ("spleen", "nothing found", 0.0)
 
 
+def test_pieces_that_were_left_out_are_said_and_rank_as_parts_do(a_project, predict, box):
+    left_out = {"parts": 2, "volume_ml": 3.14, "kept": 1}
+    predict(a_project, "c1", {"spleen": box(3), "tumour": box(1)}, spleen={"left_out": left_out})
+    first, second = candidates(a_project)
+    assert "; 2 more pieces (3.1 ml) left out, as every annotated case has 1; " in first.reason
+    assert (first.left_out_ml, second.left_out_ml) == (3.14, 0.0)
+    assert first.score == pytest.approx(second.score + 0.2)
+    assert "left out" not in second.reason
+
+
 def test_decisions_are_kept_and_what_is_decided_ranks_last(an_empty_project, add_case, predict, box):
     for case_id, uncertainty in (("a", 0.9), ("b", 0.5), ("c", 0.1)):
         add_case(an_empty_project, case_id)
@@ -429,3 +439,25 @@ def test_a_measurement_that_is_missing_is_said_with_case_and_label(a_project, pr
     (folder / "prediction.json").write_text(json.dumps(data))
     with pytest.raises(ProjectError, match=r"the prediction of spleen in case c1 cannot be read .*'parts'"):
         candidates(a_project)
+
+
+def previewed(folder, run: str = "r1") -> None:
+    data = json.loads((folder / "prediction.json").read_text())
+    said = {**data, "model": f"preview of run {run} at step 40", "run": run, "checkpoint": "step 40", "preview": True}
+    (folder / "prediction.json").write_text(json.dumps(said))
+
+
+def test_a_preview_is_ranked_and_named_and_nobody_can_decide_on_it(a_project, predict, box):
+    previewed(predict(a_project, "c1", {"spleen": box(3)}))
+    before = a_project.case("c1")
+    (found,) = candidates(a_project)
+    assert found.reason.startswith("preview of run r1 at step 40, not the model in use; ")
+    assert (found.preview, found.waits, found.decision) == (True, False, None)
+    sentence = "spleen in case c1 is a preview of run r1 at step 40, not of the model in use: predict the case again"
+    for action in (accept, reject, flag):
+        with pytest.raises(ProjectError, match=sentence):
+            action(a_project, "c1", "spleen", who="ann")
+    assert a_project.refresh("c1") == before
+    predict(a_project, "c1", {"spleen": box(3)})
+    assert candidates(a_project)[0].waits
+    accept(a_project, "c1", "spleen", who="ann")

@@ -55,7 +55,7 @@ def test_without_a_project_every_button_says_what_is_missing() -> None:
     for rule in rules:
         assert getattr(session, rule), rule
     assert session.may_train == "Train: open or create a project first"
-    assert session.next_step == "Open a project, or create one in a new folder."
+    assert session.next_step == "Add a folder of volumes, or open a project to go on with earlier work."
     assert session.case_rows() == []
     assert session.organ_rows() == []
     assert session.queue() == []

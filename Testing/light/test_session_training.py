@@ -42,6 +42,16 @@ elif verb == "train-run":
         run.write("finished", step=9, seconds=1)
     else:
         raise SystemError("out of ideas")
+elif verb == "stop":
+    from SemiSupSegLib.jobs.run import Run
+    run = Run.open(Path(where) / "runs" / words[0])
+    if (run.folder / "damaged").exists():
+        sys.exit("semisupseg stop: checkpoint step-7 cannot be read")
+    run.write("promoted", model="0001", score=0.8, before=None, reason="it is the first")
+    run.write("finished", step=7, seconds=1, early=True)
+    print(json.dumps({"id": run.id}))
+elif verb == "predict" and "--run" in words:
+    print(json.dumps({"model": "preview of run r at step 7", "cases": {"c1": {}}, "refused": {}}))
 elif verb == "predict":
     print("predicting, percent: [####----] 50 of 100", file=sys.stderr)
     print(json.dumps({"cases": {"c1": {}}, "refused": {"c2": "it is damaged"}}))
@@ -186,6 +196,169 @@ def test_a_second_stop_ends_it_at_once(a_run: Run, open_session, monkeypatch) ->
     session.stop()
     until(session, lambda: ended)
     assert ended == [a_run.id]
+
+
+def test_stop_and_keep_best_asks_and_nobody_ends_it_while_the_model_is_scored(
+    a_run: Run, open_session, a_project, monkeypatch
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr("SemiSupSegLib.jobs.job.LocalJob.kill", lambda job: ended.append(job.run.id))
+    session, said = open_session(), []
+    session.predict_after_training = False
+    session.signals.message.connect(lambda *what: said.append(what))
+    assert session.may_keep_best == "Stop & keep best: nothing is learnt yet"
+    a_run.write("progress", step=5, fraction=0.5, losses={})
+    session.poll()
+    assert not session.ending
+    session.stop()
+    session.keep_best()  # on second thoughts
+    monkeypatch.setattr("SemiSupSegLib.session.training.GRACE_SECONDS", -1.0)
+    assert a_run.keep_requested
+    assert session.ending
+    assert session.progress.words == "ending early: its best checkpoint becomes a model and is scored on the hold-out"
+    assert session.may_keep_best == "Stop & keep best: it is under way"
+    session.poll()
+    assert ended == []
+    add_promoted(a_project.models_folder, "0001")
+    a_run.write("promoted", model="0001", score=0.8, before=None, reason="it is the first")
+    a_run.write("finished", step=7, seconds=1, early=True)
+    session.poll()
+    assert said == [("Train: finished early, after 7 steps; model 0001 is in use", "info")]
+    assert session.progress.verdict == "it is the first"
+    assert session.may_keep_best == (
+        "Stop & keep best: the last training is finished; what it learnt was judged at its end"
+    )
+    assert session.may_resume == "Resume: the last training is finished; Train begins another"
+
+
+def test_a_stop_after_stop_and_keep_best_ends_it_at_once(a_run: Run, open_session, monkeypatch) -> None:
+    session, ended = open_session(), []
+    monkeypatch.setattr("SemiSupSegLib.jobs.job.LocalJob.kill", lambda job: ended.append(job.run.id))
+    a_run.write("progress", step=5, losses={})
+    session.poll()
+    session.keep_best()
+    session.stop()
+    assert session._killer is not None  # at once, not after the grace of a plain stop
+    until(session, lambda: ended)
+    assert ended == [a_run.id]
+
+
+def test_a_training_that_was_stopped_before_is_kept_by_a_process_of_its_own(
+    a_run: Run, open_session, a_project
+) -> None:
+    a_run.write("checkpoint", step=0, name="last")
+    a_run.write("stopped", step=0)
+    session, said = open_session(), []
+    session.predict_after_training = False
+    assert session.may_keep_best == "Stop & keep best: nothing is learnt yet"
+    a_run.write("started", device="cpu", reason="no GPU here")
+    a_run.write("checkpoint", step=7, name="last")
+    a_run.write("stopped", step=7)
+    session = open_session()
+    session.signals.message.connect(lambda *what: said.append(what))
+    assert session.may_keep_best is None
+    session.keep_best()
+    assert (session.progress.state, session.progress.active) == ("keeping", True)
+    assert session.may_train == "Train: a training is under way: stop it, or wait for its end"
+    assert session.may_keep_best == "Stop & keep best: it is under way"
+    until(session, lambda: not session.progress.active)
+    assert session.progress.words == "finished early, after 7 steps"
+    assert said == [("Train: finished early, after 7 steps; model 0001 is in use", "info")]
+    assert not list((a_project.cache_folder / "tasks").iterdir())
+
+
+def test_a_checkpoint_that_cannot_be_kept_is_said_and_the_run_stays_as_it_was(a_run: Run, open_session) -> None:
+    a_run.write("checkpoint", step=7, name="last")
+    a_run.write("stopped", step=7)
+    (a_run.folder / "damaged").touch()
+    session, said = open_session(), []
+    session.signals.message.connect(lambda *what: said.append(what))
+    session.keep_best()
+    until(session, lambda: not session.progress.active)
+    assert said == [("Stop & keep best: checkpoint step-7 cannot be read", "error")]
+    assert session.progress.words == "stopped at step 7"
+    assert session.may_resume is None
+
+
+def test_a_preview_needs_a_checkpoint_and_an_open_case(a_run: Run, open_session) -> None:
+    session = open_session()
+    assert session.looks_ahead
+    assert session.may_preview == "Preview now: open a case first"
+    session.show_case("c1")
+    a_run.write("checkpoint", step=0, name="last")  # random weights
+    session.poll()
+    assert session.may_preview == "Preview now: no checkpoint yet: the first comes after about a minute"
+    with pytest.raises(ProjectError, match="no checkpoint yet"):
+        session.preview()
+    a_run.write("checkpoint", step=7, name="last")
+    session.poll()
+    assert session.may_preview is None
+    session.preview()
+    assert session.task.words == "previewing case c1"
+    assert session.may_preview == "Preview now: previewing case c1 is under way: wait for its end or cancel it"
+    said = []
+    session.signals.message.connect(lambda *what: said.append(what))
+    until(session, lambda: session.task is None)
+    assert said == [("This is a preview of run r at step 7, not the model in use", "info")]
+    assert session.progress.active
+    a_run.write("finished", step=9, seconds=1)
+    session.poll()
+    assert session.may_preview == (
+        "Preview now: the last training is finished; Predict proposes with the model in use"
+    )
+
+
+def test_without_a_training_there_is_nothing_to_preview(open_session) -> None:
+    session = open_session()
+    session.show_case("c1")
+    assert session.may_preview == "Preview now: no training is under way"
+    assert session.may_keep_best == "Stop & keep best: no training is under way"
+    assert not session.looks_ahead
+
+
+def test_a_model_that_comes_while_a_preview_is_made_proposes_after_it(a_run: Run, open_session, a_project) -> None:
+    from threading import Event
+
+    from SemiSupSegLib.session.task import Thread
+
+    session, over = open_session(), Event()
+    session._begin(Thread("preview", "previewing case c1", lambda _tell: over.wait(PATIENCE)))
+    add_promoted(a_project.models_folder, "0001")
+    a_run.write("promoted", model="0001", score=0.8, before=None, reason="it is the first")
+    a_run.write("finished", step=50, seconds=60)
+    session.poll()
+    assert session.task.kind == "preview"
+    over.set()
+    until(session, lambda: session.task is not None and session.task.kind == "predict")
+    until(session, lambda: session.task is None)
+    session.poll()
+    assert session.task is None  # it proposes once
+
+
+def test_the_command_line_knows_what_is_kept_and_previewed(a_run: Run, open_session, monkeypatch) -> None:
+    from SemiSupSegLib.cli.arguments import parser_of
+    from SemiSupSegLib.cli.main import verb_named
+    from SemiSupSegLib.session import cases
+    from SemiSupSegLib.session.task import Thread
+
+    commands: list[list[str]] = []
+
+    def record(kind: str, words: str, command, _folder) -> Thread:
+        commands.append(list(command)[2:])
+        return Thread(kind, words, lambda _tell: None)
+
+    monkeypatch.setattr(cases, "Child", record)
+    a_run.write("checkpoint", step=7, name="last")
+    a_run.write("stopped", step=7)
+    session = open_session()
+    session.show_case("c1")
+    session.preview()
+    session._task = None
+    session.keep_best()
+    assert [command[0] for command in commands] == ["predict", "stop"]
+    said = [parser_of(verb_named(verb)).parse_intermixed_args(words) for verb, *words in commands]
+    assert (said[0].run, said[0].case) == (a_run.id, ["c1"])
+    assert (said[1].run, said[1].keep_best, said[1].json) == (a_run.id, True, True)
 
 
 def test_a_failure_is_told_with_the_end_of_its_log(a_run: Run, open_session) -> None:

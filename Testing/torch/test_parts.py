@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from SemiSupSegLib.data.prepared import Foreground, PreparedCase
-from SemiSupSegLib.engine.parts import annotated_parts, largest_parts
+from SemiSupSegLib.engine.parts import agreed_parts, annotated_parts, largest_parts, most_parts
 from SemiSupSegLib.engine.selection import Ranked, positives
 from SemiSupSegLib.project.geometry import Grid
 from SemiSupSegLib.project.labels import LabelSet
@@ -50,13 +50,28 @@ def test_voxels_that_meet_at_a_corner_are_one_part() -> None:
 def test_an_organ_has_as_many_parts_as_people_annotated_in_any_case() -> None:
     one = a_case(bars((0, 6)), bars((8, 10), (14, 16)), (True, True))
     other = a_case(bars((0, 3)), bars((8, 10)), (True, True))
-    assert annotated_parts([other, one]) == [1, 2]
+    assert most_parts(annotated_parts([other, one])) == [1, 2]
 
 
 def test_a_slip_of_the_brush_is_no_part_and_an_organ_nobody_finished_has_no_number() -> None:
     liver = bars((0, 15))
     liver[19, 7, 5] = True
-    assert annotated_parts([a_case(liver, bars((16, 18)), (True, False))]) == [1, None]
+    assert most_parts(annotated_parts([a_case(liver, bars((16, 18)), (True, False))])) == [1, None]
+
+
+def test_parts_count_in_predictions_only_where_two_cases_agree_on_them() -> None:
+    one = a_case(bars((0, 6)), bars((8, 10), (14, 16)), (True, True))
+    lesions = a_case(bars((0, 3)), bars((8, 10)), (True, True))
+    alone = a_case(bars((0, 3)), bars((8, 10)), (True, False))
+    assert agreed_parts(annotated_parts([one, lesions])) == [1, None]
+    assert agreed_parts(annotated_parts([one, alone])) == [1, None]
+    assert agreed_parts(annotated_parts([one, one])) == [1, 2]
+
+
+def test_of_two_parts_the_one_with_more_probability_is_kept() -> None:
+    mask, sure = bars((0, 4), (7, 10)), np.zeros(SIZE, np.float32)
+    sure[bars((0, 4))], sure[bars((7, 10))] = 0.6, 0.95
+    assert np.array_equal(largest_parts(mask, 1, sure), bars((7, 10)))
 
 
 @pytest.mark.parametrize(("parts", "chosen"), [([1, 1], bars((0, 5))), (None, bars((0, 5), (8, 10)))])

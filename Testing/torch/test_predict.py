@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from SemiSupSegLib.engine import prediction_files
 from SemiSupSegLib.engine.evaluate import evaluate_folders
 from SemiSupSegLib.engine.model import Model
 from SemiSupSegLib.engine.predict import predict_case, predict_folder, predict_volume
-from SemiSupSegLib.engine.prediction import Prediction
+from SemiSupSegLib.engine.prediction import LeftOut, Prediction
 from SemiSupSegLib.engine.volume import Inference, Statistics
 from SemiSupSegLib.engine.windows import Windows
 from SemiSupSegLib.errors import RunError
@@ -157,6 +158,19 @@ def a_prediction(probability: np.ndarray, label_set: LabelSet, entropy: np.ndarr
 def test_the_likeliest_label_above_one_half_is_proposed():
     p = np.array([[0.9, 0.6, 0.4, 0.5], [0.1, 0.7, 0.45, 0.5]]).reshape(2, 4, 1, 1)
     assert a_prediction(p, ORGANS).labels[0, 0, 0].tolist() == [1, 2, 0, 0]
+
+
+@pytest.mark.unit
+def test_of_an_organ_in_one_part_one_part_is_proposed_and_its_maps_stay_whole():
+    p = np.zeros((2, 8, 1, 1))
+    p[0, :, 0, 0] = [0.9, 0.9, 0.1, 0.8, 0.1, 0.1, 0.1, 0.1]  # two pieces; the first has more probability in it
+    p[1, :, 0, 0] = [0.1, 0.1, 0.1, 0.1, 0.1, 0.7, 0.1, 0.7]
+    whole = a_prediction(p, ORGANS)
+    held = replace(whole, parts=(1, None))
+    assert whole.labels.ravel().tolist() == [1, 1, 0, 1, 0, 2, 0, 2]
+    assert held.labels.ravel().tolist() == [1, 1, 0, 0, 0, 2, 0, 2]
+    assert held.propose().left_out == {0: LeftOut(parts=0, voxels=1)}  # of 0.001 ml: speckle
+    np.testing.assert_array_equal(held.probability(0), whole.probability(0))
 
 
 @pytest.mark.unit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -249,6 +250,23 @@ def test_shares_grow_to_gamma_max_and_each_round_starts_from_the_one_before(
     assert [one["promotes"] for one in trained] == [False, False, True]
     assert [run.config().train.seed for run in made] == [6, 7, 8]
     assert [run.id.rsplit("_", 1)[1] for run in made] == ["relabel1", "relabel2", "relabel3"]
+
+
+@pytest.mark.usefixtures("sees")
+def test_a_round_that_is_kept_early_ends_the_relabelling_and_the_rounds_after_it_can_follow_later(
+    a_project: Project, start: Path, trained: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = relabel_module.train
+
+    def kept(run: Run, project: Project, **said: Any) -> Outcome:
+        return replace(fake(run, project, **said), promoted="0002", early=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(relabel_module, "train", kept)
+        outcome = relabel(a_project, a_config(), Relabelling(rounds=3), start=start, perform=perform)
+    assert (outcome.early, outcome.promoted, len(trained)) == (True, "0002", 1)
+    assert resume_relabelling(a_project, perform=perform).finished
+    assert [one["run"].id.rsplit("_", 1)[1] for one in trained] == ["relabel1", "relabel2", "relabel3"]
 
 
 @pytest.mark.parametrize(("keep_earlier", "at_x"), [(True, [1, 2, 3, 4]), (False, [2, 3, 4])])

@@ -17,6 +17,7 @@ import torch
 from SemiSupSegLib.config import Config, DataConfig, NetworkConfig, TrainConfig
 from SemiSupSegLib.engine import state as state_module
 from SemiSupSegLib.engine.checkpoint import load_checkpoint
+from SemiSupSegLib.engine.model import Model
 from SemiSupSegLib.engine.train import train
 from SemiSupSegLib.errors import RunError
 from SemiSupSegLib.jobs.events import Event, EventReader
@@ -105,6 +106,7 @@ def test_a_run_from_start_to_promotion(a_project: Project) -> None:
         "request.json",
     ]
     assert (a_project.models_folder / "0001" / "model.safetensors").is_file()
+    assert Model.load(a_project.models_folder / "0001").parts == dict.fromkeys(ORGANS, 1)  # as two cases agree
 
 
 @pytest.mark.resume
@@ -172,7 +174,6 @@ def test_a_round_starts_from_the_model_in_use_unless_told_otherwise(a_project: P
     warm, cold = a_run(a_project, a_config(iterations=1, learning_rate=1e-12)), a_run(a_project, a_config(iterations=1))
     train(warm, a_project, promotes=False)
     train(cold, a_project, promotes=False, from_scratch=True)
-    from SemiSupSegLib.engine.model import Model
 
     used = Model.load(a_project.models_folder / "0001").weights
     assert all(torch.allclose(used[name], weight, atol=1e-5) for name, weight in last_weights(warm).items())

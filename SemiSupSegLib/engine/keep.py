@@ -1,0 +1,125 @@
+"""Keep: what a run has learnt becomes a model in the run's folder, and is offered for promotion.
+
+The training itself does it at its end, or when the user stops it early; :func:`keep_best` does it for a run that has
+ended without.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from ..config import Config
+from ..errors import RunError
+from ..jobs.protocol import EventKind
+from ..jobs.run import Run
+from ..project.labels import LabelSet
+from ..project.models import promoted_model
+from ..project.project import Project
+from .checkpoint import Checkpoint, load_checkpoint
+from .model import Model
+from .promote import Verdict, promote
+from .reporter import Reporter
+from .state import predicting_weights
+
+__all__ = ["MODEL_FOLDER", "check_learnt", "keep", "keep_best", "model_of", "offer"]
+
+MODEL_FOLDER = "model"
+"""Inside the run's folder: what it learnt."""
+
+
+def model_of(checkpoint: Checkpoint, run: Run, name: str, label_set: LabelSet) -> Model:
+    """The model that a checkpoint's weights make.
+
+    Args:
+        checkpoint: of the run.
+        run: which.
+        name: of the checkpoint.
+        label_set: the project's, for a checkpoint of a version that did not say in which order its channels are.
+    """
+    said = checkpoint.state.get("label_set")
+    return Model(
+        weights=predicting_weights(checkpoint),
+        config=Config.from_json(checkpoint.state["config"]),
+        label_set=label_set if said is None else LabelSet.from_json(said),
+        run=run.id,
+        checkpoint=name,
+        step=checkpoint.step,
+        parts=checkpoint.state.get("parts", {}),
+    )
+
+
+def keep(run: Run, label_set: LabelSet) -> Model:
+    """Write the run's ``model``: its best checkpoint on the hold-out, or the last one where nothing was scored.
+
+    Raises:
+        RunError: there is no checkpoint.
+        ModelFileError: it is damaged, or predicts a label that ``label_set`` does not have.
+    """
+    name, checkpoint = _best_or_last(run)
+    model = model_of(checkpoint, run, name, label_set)
+    model.check_labels(label_set)
+    folder = run.folder / MODEL_FOLDER
+    shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was killed right here
+    model.save(folder)
+    return model
+
+
+def offer(project: Project, model: Model, reporter: Reporter) -> Verdict:
+    """Offer a model for promotion and tell what became of it."""
+    verdict = promote(project, model, alive=lambda: reporter.alive("scoring the hold-out"))
+    reporter.say(
+        EventKind.PROMOTED if verdict.promoted else EventKind.NOT_PROMOTED,
+        model=verdict.model,
+        score=verdict.score,
+        before=verdict.before,
+        reason=verdict.reason,
+    )
+    return verdict
+
+
+def keep_best(run: Run, project: Project) -> None:
+    """Keep what a run has learnt on which no process works any more, offer it, and finish the run.
+
+    Raises:
+        RunError: it has learnt nothing, see :func:`check_learnt`.
+        ModelFileError: as of :func:`keep`.
+    """
+    check_learnt(run)
+    reporter = Reporter(run, speaks=True)
+    reporter.say(EventKind.HEARTBEAT, doing="keeping the best checkpoint")
+    model = keep(run, project.label_set)
+    if not _in_use(project, model):  # else it was cut short right after the promotion
+        offer(project, model, reporter)
+    last = load_checkpoint(run.checkpoints, optimizers=False)
+    assert last is not None
+    reporter.say(EventKind.FINISHED, step=last.step, seconds=round(last.state["elapsed"], 1), early=True)
+
+
+def check_learnt(run: Run) -> None:
+    """Nothing, if a checkpoint of the run has learnt something: the first one is from before the first step.
+
+    Raises:
+        RunError: none has.
+        ModelFileError: it is damaged.
+    """
+    _, checkpoint = _best_or_last(run)
+    if checkpoint.step == 0:
+        msg = f"run {run.id} ended before its first checkpoint, so there is nothing to keep"
+        raise RunError(msg)
+
+
+def _best_or_last(run: Run) -> tuple[str, Checkpoint]:
+    best = load_checkpoint(run.checkpoints, "best", optimizers=False)
+    if best is not None and best.state.get("best") is not None:
+        return "best", best
+    last = load_checkpoint(run.checkpoints, optimizers=False)
+    if last is None:
+        msg = f"run {run.id} ended before its first checkpoint, so there is nothing to keep"
+        raise RunError(msg)
+    return "last", last
+
+
+def _in_use(project: Project, model: Model) -> bool:
+    folder = promoted_model(project.models_folder)
+    used = None if folder is None else Model.load(folder)
+    return used is not None and (used.run, used.checkpoint, used.step) == (model.run, model.checkpoint, model.step)

@@ -1,0 +1,67 @@
+"""The training grid: as coarse as the labels allow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from SemiSupSegLib.config import Preset
+from SemiSupSegLib.engine.training_grid import training_spacing
+from SemiSupSegLib.project.annotation import Annotation, Region, RegionKind, State
+from SemiSupSegLib.project.geometry import Grid, image_from_kji
+from SemiSupSegLib.project.labels import LabelSet
+from SemiSupSegLib.project.project import Project
+
+PRESET = Preset(minutes=1, voxels=8_000, most_voxels=64_000, patch_voxels=4_096, batch_size=2, filters=8)
+SIZE = 100
+"""Voxels of 2 mm along each axis: 200 mm, 8,000 ml."""
+
+
+def a_project(folder: Path, edge: int, state: State = State.COMPLETE) -> Project:
+    """One case with a cube of ``edge`` voxels; when partial, its slices alone are done."""
+    project = Project.create(folder / "study", label_set=LabelSet.from_names(["cube"]))
+    labels = np.zeros((1, SIZE, SIZE, SIZE), np.uint8)
+    labels[0, :edge, :edge, :edge] = 1
+    image = image_from_kji(np.zeros(labels.shape[1:], np.float32), Grid((SIZE,) * 3, (2.0, 2.0, 2.0)))
+    regions = () if state is State.COMPLETE else (Region(RegionKind.SLICES, ((0, edge),)),)
+    said = {"cube": Annotation(state, regions)}
+    project.add_case("c1", image, labels=labels, annotations=said, modality="CT", who="ann")
+    return project
+
+
+def spacing(project: Project) -> tuple[float, float, float]:
+    return training_spacing(project.train_cases(), project.label_set, PRESET)
+
+
+@pytest.mark.parametrize(
+    ("edge", "expected"),
+    [
+        (60, 10.0),  # 120 mm: 1000 voxels would be 12 mm each; the preset's 8,000 are 10 mm
+        (40, 8.0),  # 80 mm across: ten voxels along each axis
+        (20, 5.0),  # 40 mm: would be 4 mm, which is more voxels than the preset allows
+    ],
+)
+def test_a_large_label_is_learnt_on_a_coarse_grid_and_a_small_one_on_a_finer(
+    tmp_path: Path, edge: int, expected: float
+) -> None:
+    assert spacing(a_project(tmp_path, edge)) == pytest.approx((expected,) * 3, rel=0.01)
+
+
+def test_slices_that_are_done_do_not_tell_how_large_an_organ_is(tmp_path: Path) -> None:
+    assert spacing(a_project(tmp_path, 60, State.PARTIAL)) == pytest.approx((5.0,) * 3, rel=0.01)
+
+
+def test_an_axis_that_is_coarser_already_stays_and_no_axis_gets_finer_than_the_images(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "thick", label_set=LabelSet.from_names(["cube"]))
+    labels = np.zeros((1, 10, 50, 50), np.uint8)
+    labels[0, :6, :30, :30] = 1
+    image = image_from_kji(np.zeros(labels.shape[1:], np.float32), Grid((50, 50, 10), (4.0, 4.0, 20.0)))
+    said = {"cube": Annotation(State.COMPLETE)}
+    project.add_case("c1", image, labels=labels, annotations=said, modality="MR", who="ann")
+    x, y, z = spacing(project)
+    assert z == 20.0
+    assert x == y == pytest.approx(7.07, abs=0.02)  # 8,000 voxels of 7.07 x 7.07 x 20 mm
+    few = Preset(minutes=1, voxels=10**6, most_voxels=10**7, patch_voxels=4_096, batch_size=2, filters=8)
+    assert training_spacing(project.train_cases(), project.label_set, few) == (4.0, 4.0, 20.0)
