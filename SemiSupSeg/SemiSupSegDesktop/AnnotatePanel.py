@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
@@ -54,9 +55,8 @@ class AnnotatePanel(Panel):
         """See :meth:`.Panel.redraw`."""
         if changed & {"project_changed", "organs_changed", "current_case_changed", "all"}:
             self._fillOrgans()
-            mask = self._ignored()
-            words = _("{voxels} voxels are left out").format(voxels=int(mask.sum())) if mask is not None else ""
-            self.ui.ignoreLabel.setText(words)
+            number = self.session.ignored_voxels
+            self.ui.ignoreLabel.setText(_("{voxels} voxels are left out").format(voxels=number) if number else "")
 
     def showCase(self) -> None:
         """Paint in the case that is shown now."""
@@ -108,9 +108,7 @@ class AnnotatePanel(Panel):
 
     def ignoreNothing(self) -> None:
         """Take back all that is left out in this case."""
-        mask = self._ignored()
-        assert mask is not None
-        self.session.set_ignore(mask & False)
+        self.session.set_ignore(np.zeros(self.session.current_case.grid().shape, bool))
 
     def edit(self, label: str | None) -> bool:
         """Take the brush for an organ; with None, or while it is taken, put it away.
@@ -175,16 +173,14 @@ class AnnotatePanel(Panel):
                 box.addItem(_("for {organ}").format(organ=name), name)
             box.setCurrentIndex(max(box.findData(chosen), 1 if names else 0))
         box.setEnabled(bool(names))
+        why = _("Which organ: open a case in which an organ is not finished")
+        box.setToolTip(_("For which organ the slice is done") if names else why)
 
     def _followEditor(self) -> None:
         segment = self.editor.currentSegmentID()
         index = self.ui.organBox.findData(self._view.labelOf(segment) or "-") if segment else -1
         if index > 0:
             self.ui.organBox.setCurrentIndex(index)
-
-    def _ignored(self) -> Any | None:
-        mask = self.session.ignore() if self.session.current_case is not None else None
-        return mask if mask is not None and mask.any() else None
 
     def _mayIgnore(self) -> str | None:
         if (reason := self.session.may_change) is not None:
@@ -194,4 +190,4 @@ class AnnotatePanel(Panel):
     def _mayIgnoreNothing(self) -> str | None:
         if (reason := self._mayIgnore()) is not None:
             return reason
-        return None if self._ignored() is not None else _("Ignore nothing: nothing is left out in this case")
+        return None if self.session.ignored_voxels else _("Ignore nothing: nothing is left out in this case")

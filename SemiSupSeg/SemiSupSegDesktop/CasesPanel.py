@@ -109,7 +109,7 @@ class CasesPanel(Panel):
         ui.reviewedBar.setRange(0, max(every, 1))
         ui.reviewedBar.setValue(done)
         ui.casesTable.setVisible(every > 0)
-        ui.emptyLabel.setVisible(not rows)
+        ui.emptyLabel.setVisible(not rows and not self.preview.shown)
         ui.emptyLabel.setText(
             _("No case has this status.")
             if every

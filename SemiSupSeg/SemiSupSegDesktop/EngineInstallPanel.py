@@ -34,6 +34,9 @@ class EngineInstallPanel:
         self.reportText = qt.QPlainTextEdit()
         self.reportText.setReadOnly(True)
         self.copyButton = qt.QPushButton(_("Copy report"))
+        self.installButton.setObjectName("installButton")
+        self.copyButton.setObjectName("copyButton")
+        self.copyButton.setToolTip(_("Versions and what happened, without the name of your folders"))
         for part in (self.offerLabel, self.installButton, self.statusLabel, self.reportText, self.copyButton):
             layout.addWidget(part)
         layout.addStretch(1)
@@ -52,7 +55,8 @@ class EngineInstallPanel:
         )
         self.offerLabel.setText(words.format(offer=offer) if offer else _("The engine is installed."))
         self.installButton.setEnabled(bool(offer))
-        tip = _("Downloads and installs the packages named above") if offer else _("Everything is there already")
+        there = _("Install engine: everything is there already")
+        tip = _("Asks pip what would change, then installs the packages named above") if offer else there
         self.installButton.setToolTip(tip)
         self._showReport(shown=False)
 
@@ -62,7 +66,7 @@ class EngineInstallPanel:
 
         working = stage in (Stage.ASKING, Stage.ALLOWED)
         self.installButton.setEnabled(not working)
-        self.installButton.setToolTip(_("An installation is under way") if working else _("Try again"))
+        self.installButton.setToolTip(_("Install engine: an installation is under way") if working else _("Try again"))
         problem = self._installation.problem
         self.statusLabel.setText(str(problem) if problem else _(stage.value))
         self._showReport(shown=not working)

@@ -13,6 +13,12 @@ from .ProjectMenu import chooseFolder
 
 __all__ = ["ExportPanel"]
 
+KINDS = {
+    "nifti": "NIfTI (.nii.gz)",
+    "seg.nrrd": "Slicer segmentation (.seg.nrrd)",
+    "dicom seg": "DICOM SEG (.dcm)",
+}
+
 
 class ExportPanel(Panel):
     """Four ways out. Each asks where to, and writes nothing over what is there."""
@@ -20,24 +26,25 @@ class ExportPanel(Panel):
     def __init__(self, parent: Any, session: Any) -> None:
         super().__init__(parent, session)
         ui = self.ui
-        for kind, words in (("nifti", _("NIfTI (.nii.gz)")), ("seg.nrrd", _("Slicer segmentation (.seg.nrrd)"))):
-            ui.kindBox.addItem(words, kind)
+        for kind, words in KINDS.items():
+            ui.kindBox.addItem(_(words), kind)
+        ui.kindBox.connect("currentIndexChanged(int)", lambda *_said: self.obeyRules())
         self.bind(
             ui.exportLabelsButton,
             self.exportLabels,
-            lambda: session.may_export,
+            lambda: session.may_export_as(self._kind),
             _("With a table of what is known of each organ"),
         )
         self.bind(
             ui.exportModelButton,
             self.exportModel,
-            self._mayExportModel,
+            lambda: session.may_export_model,
             _("Weights, settings and names of the organs; nothing of a patient"),
         )
         self.bind(
             ui.exportAuditButton,
             self.exportAudit,
-            self._mayExportAudit,
+            lambda: session.may_export_audit,
             _("Who decided what, and when, as .csv or .json"),
         )
         self.bind(
@@ -51,7 +58,7 @@ class ExportPanel(Panel):
         """Ask for a new folder and write the labels of all cases there."""
         folder = chooseFolder(self.widget, _("A new, empty folder for the labels"))
         if folder is not None:
-            self.session.export_labels(folder, str(self.ui.kindBox.itemData(self.ui.kindBox.currentIndex)))
+            self.session.export_labels(folder, self._kind)
 
     def exportModel(self) -> None:
         """Ask for a new folder and copy the model in use there."""
@@ -75,12 +82,15 @@ class ExportPanel(Panel):
         if output is not None:
             self.session.predict_folder(images, output)
 
-    def _mayExportModel(self) -> str | None:
-        return (
-            _("Export model: open or create a project first")
-            if self.session.project is None
-            else self.session.may_export_model
-        )
+    def obeyRules(self) -> None:
+        """See :meth:`.Panel.obeyRules`; why a kind is not written is to be read without pointing at the button."""
+        from SemiSupSegLib.session.export import UNAVAILABLE
 
-    def _mayExportAudit(self) -> str | None:
-        return _("Export audit: open or create a project first") if self.session.project is None else None
+        super().obeyRules()
+        why = UNAVAILABLE.get(self._kind, "")
+        self.ui.kindHintLabel.setText(_(why))
+        self.ui.kindHintLabel.setVisible(bool(why))
+
+    @property
+    def _kind(self) -> str:
+        return str(self.ui.kindBox.itemData(self.ui.kindBox.currentIndex))

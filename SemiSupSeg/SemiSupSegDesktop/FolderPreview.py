@@ -67,8 +67,14 @@ class FolderPreview:
             remark = ("⚠ " + each.problem) if each.problem else ""
             fillRow(ui.previewTable, row, each.name, (each.image.name, labels, remark))
         ui.previewWidget.setVisible(True)
+        ui.emptyLabel.setVisible(False)
         self._panel.obeyRules()
         self.redraw()
+
+    @property
+    def shown(self) -> bool:
+        """Whether a folder is looked at, and waits for an answer."""
+        return self._folder is not None
 
     def redraw(self) -> None:
         """Say where the cases will go."""
@@ -105,7 +111,9 @@ class FolderPreview:
     def hide(self, *_said: Any) -> None:
         """Look at no folder any more."""
         self._panel.ui.previewWidget.setVisible(False)
-        self._folder = self._place = None
+        asked, self._folder, self._place = self.shown, None, None
+        if asked:
+            self._panel.fill()
 
     def _mayUse(self) -> str | None:
         if self._usable == 0:

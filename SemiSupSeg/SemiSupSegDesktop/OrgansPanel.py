@@ -7,6 +7,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from .AdjacencyTable import AdjacencyTable
 from .Chips import chip, swatch
 from .Panel import Panel
 from .Tables import fillRow, keyOf, prepareTable, setRowCount
@@ -42,11 +43,13 @@ class OrgansPanel(Panel):
             lambda: session.may_add_organ(ui.nameEdit.text),
             _("It is ? in every case"),
         )
+        self.adjacency = AdjacencyTable(self)
         self._filling = False
         self.menu: Any = None
 
     def redraw(self, changed: frozenset[str]) -> None:
         """See :meth:`.Panel.redraw`."""
+        self.adjacency.redraw(changed)
         if not changed & {"project_changed", "organs_changed", "current_case_changed", "queue_changed", "all"}:
             return
         session, ui = self.session, self.ui

@@ -58,6 +58,7 @@ class ProjectMenu:
     def __init__(self, parent: Any, session: Any, attempt: Callable[..., bool], recent: RecentProjects) -> None:
         self._parent, self._session, self._attempt, self._recent = parent, session, attempt, recent
         self.menu = qt.QMenu(parent)
+        self.menu.setToolTipsVisible(True)
         self.menu.connect("aboutToShow()", self.fill)
 
     def fill(self) -> None:
@@ -73,6 +74,7 @@ class ProjectMenu:
         self.menu.addSeparator()
         close = self._offer(_("Close project"), lambda: self._attempt(self._session.close))
         close.setEnabled(self._session.project is not None)
+        close.setToolTip("" if self._session.project is not None else _("Close project: none is open"))
 
     def openProject(self) -> None:
         """Ask for a folder and open its project."""

@@ -11,9 +11,10 @@ __all__ = ["KEYS", "ReviewKeys"]
 
 KEYS = {
     "A": "accept", "Shift+A": "acceptConfident", "X": "reject", "F": "flag", "J": "worst", "Shift+J": "lessWorst",
-    "U": "uncertainty", "E": "edit",
+    "U": "uncertainty", "E": "edit", "N": "next", "Shift+N": "previous", "Shift+Z": "undo",
 }  # fmt: skip
-"""Never one of the Segment Editor's own: arrows, Q, W, Z, Y, I, space, escape, digits."""
+"""Never one of the Segment Editor's own: arrows, Q, W, Z, Y, I, space, escape, digits. Z takes back a stroke there,
+shift and Z the last decision here."""
 TYPED_INTO = ("QLineEdit", "QTextEdit", "QPlainTextEdit", "QAbstractSpinBox")
 
 

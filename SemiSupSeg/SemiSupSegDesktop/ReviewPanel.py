@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from SemiSupSegScene.UncertaintyOverlay import MUTUAL_INFORMATION, UNCERTAINTY
 from slicer.i18n import tr as _
 
 from .AnnotatePanel import AnnotatePanel
@@ -15,6 +16,9 @@ from .Tables import fillRow, keyOf, prepareTable, setRowCount
 
 __all__ = ["ReviewPanel"]
 
+MAPS_EXPLAINED = (
+    "All doubt: the normalised entropy of the predictions. Doubt that more labels can remove: their mutual information"
+)
 DECISIONS = {"accepted": "✓", "rejected": "✗", "flagged": "⚑", None: ""}
 WHY = 5
 
@@ -41,6 +45,11 @@ class ReviewPanel(Panel):
         self.strip = SliceStrip(ui.stripHolder, self._goTo)
         ui.uncertaintyBox.setChecked(view.overlayVisible)
         ui.uncertaintyBox.connect("toggled(bool)", view.setOverlayVisible)
+        ui.mapBox.addItem(_("all doubt"), UNCERTAINTY)
+        ui.mapBox.addItem(_("doubt that labels can remove"), MUTUAL_INFORMATION)
+        ui.mapBox.setCurrentIndex(max(ui.mapBox.findData(view.mapKind), 0))
+        ui.mapBox.connect("currentIndexChanged(int)", lambda *_said: self.attempt(self._setMap))
+        self.rule(ui.mapBox, self._mayChooseMap, _(MAPS_EXPLAINED))
         ui.previousBox.connect("toggled(bool)", view.compare)
         ui.thresholdSlider.connect("valueChanged(double)", lambda value: self.attempt(self._setThreshold, value))
         self.keys = ReviewKeys({
@@ -52,6 +61,9 @@ class ReviewPanel(Panel):
             "lessWorst": lambda: self._press(lambda: session.worst_slice(-1)),
             "uncertainty": lambda: ui.uncertaintyBox.setChecked(not ui.uncertaintyBox.checked),
             "edit": lambda: self._press(self.edit),
+            "next": lambda: self._press(session.select_next),
+            "previous": lambda: self._press(session.select_previous),
+            "undo": lambda: self._press(session.undo),
         })  # fmt: skip
         self._bindButtons()
 
@@ -120,7 +132,8 @@ class ReviewPanel(Panel):
         waiting = sum(row.open for row in rows)
         ui.waitingLabel.setText(_("{waiting} of {all} proposals wait for you").format(waiting=waiting, all=len(rows)))
         reason = session.may_review
-        ui.emptyLabel.setText((reason or "").removeprefix("Review: ").capitalize())
+        words = (reason or "").removeprefix("Review: ")
+        ui.emptyLabel.setText(words[:1].upper() + words[1:])
         ui.emptyLabel.setVisible(reason is not None)
         ui.queueTable.setVisible(reason is None)
         ui.waitingLabel.setVisible(reason is None)
@@ -203,6 +216,12 @@ class ReviewPanel(Panel):
 
     def _setThreshold(self, value: float) -> None:
         self.session.threshold = round(float(value), 2)
+
+    def _setMap(self) -> None:
+        self._view.setMap(str(self.ui.mapBox.itemData(self.ui.mapBox.currentIndex)))
+
+    def _mayChooseMap(self) -> str | None:
+        return self.session.may_show_map(UNCERTAINTY) or self.session.may_show_map(MUTUAL_INFORMATION)
 
     def _mayEdit(self) -> str | None:
         if (reason := self.session.may_change) is not None:

@@ -63,7 +63,8 @@ class SemiSupSegPanel:
         self.train = TrainPanel(parent, session, self.scene)
         self.review = ReviewPanel(parent, session, self.view, self.annotate)
         self.export = ExportPanel(parent, session)
-        self.settings = SettingsPanel(parent, session, installation, StoredContent(session, self._recent))
+        stored = StoredContent(session, self._recent)
+        self.settings = SettingsPanel(parent, session, installation, stored, self._redrawAll)
         parent.layout().addStretch(1)
         session.signals.changed.connect(self._hear)
         self._later = self._timer(0, self.redraw, once=True)
@@ -108,7 +109,7 @@ class SemiSupSegPanel:
     def redraw(self) -> None:
         """Show what changed since the last time; many changes in one command are one redrawing."""
         changed, self._changed = frozenset(self._changed), set()
-        if "project_changed" in changed and self.session.project is not None:
+        if changed & {"project_changed", "all"} and self.session.project is not None:
             self._recent.add(self.session.project.root)
         for panel in self.panels:
             panel.redraw(changed)
@@ -117,6 +118,9 @@ class SemiSupSegPanel:
     def _hear(self, signal: str) -> None:
         self._changed.add(signal)
         self._later.start()
+
+    def _redrawAll(self) -> None:
+        self._hear("all")
 
     def _look(self) -> None:
         self.session.poll()

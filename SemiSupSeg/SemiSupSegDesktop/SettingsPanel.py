@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -25,11 +26,14 @@ class SettingsPanel(Panel):
         session: the session.
         installation: of the engine; None where it is not installed from here.
         stored: what can be deleted.
+        onEngine: called after the engine was installed.
     """
 
-    def __init__(self, parent: Any, session: Any, installation: Any, stored: StoredContent) -> None:
+    def __init__(
+        self, parent: Any, session: Any, installation: Any, stored: StoredContent, onEngine: Callable[[], None]
+    ) -> None:
         super().__init__(parent, session)
-        self._stored = stored
+        self._stored, self._onEngine = stored, onEngine
         ui = self.ui
         ui.whoEdit.setText(session.who)
         ui.whoEdit.connect("editingFinished()", self._setWho)
@@ -47,7 +51,10 @@ class SettingsPanel(Panel):
 
     def delete(self) -> None:
         """Delete what can be made again."""
+        cached = self.session.has_stored
         self._stored.delete()
+        if cached:  # the session tells when that is done
+            return
         self.tell(_("what was stored is deleted; projects, labels and models stay"))
         self.redraw(frozenset())
         self.obeyRules()
@@ -61,6 +68,7 @@ class SettingsPanel(Panel):
 
     def _engineIsReady(self) -> None:
         self.tell(_("the engine is ready"))
+        self._onEngine()  # the strip says it, too
 
     def cleanup(self) -> None:
         """See :meth:`.Panel.cleanup`."""

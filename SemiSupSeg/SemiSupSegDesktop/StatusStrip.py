@@ -40,9 +40,8 @@ class StatusStrip(Panel):
         self._level = "info"
         ui = self.ui
         ui.projectButton.setMenu(projects.menu)
-        self.bind(
-            ui.undoButton, session.undo, lambda: session.may_undo, _("Takes back the last change, also after a restart")
-        )
+        undoes = _("Takes back the last change, also after a restart (⇧Z)")
+        self.bind(ui.undoButton, session.undo, lambda: session.may_undo, undoes)
         self.bind(ui.cancelButton, session.cancel_task, lambda: session.may_cancel, _("What is finished so far stays"))
         self.bind(
             ui.takeOverButton, session.take_over, self._mayTakeOver, _("The other one can look only from then on")

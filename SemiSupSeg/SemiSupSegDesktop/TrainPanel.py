@@ -51,17 +51,15 @@ class TrainPanel(Panel):
             lambda: session.may_train,
             _("Trains in a process of its own; you can go on painting"),
         )
-        self.bind(ui.pauseButton, self.stop, lambda: self._mayStop(_("Pause")), _(
+        self.bind(ui.pauseButton, self.pause, self._mayPause, _(
             "Writes a checkpoint and gives the machine back; Resume goes on from there"))  # fmt: skip
-        self.bind(
-            ui.stopButton,
-            self.stop,
-            lambda: self._mayStop(_("Stop")),
-            _("Ends the training; its best checkpoint is kept"),
-        )
+        self.bind(ui.stopButton, self.stop, self._mayStop, _(
+            "Ends the training for good: its best checkpoint on the hold-out becomes the model in use, "
+            "unless the hold-out would get worse"))  # fmt: skip
         self.bind(ui.resumeButton, session.resume, lambda: session.may_resume, _("Goes on from the last checkpoint"))
-        self.bind(ui.previewButton, self.preview, lambda: session.may_predict, _(
-            "The model in use proposes labels for the case that is shown, or for all when none is"))  # fmt: skip
+        self.bind(ui.previewButton, self.preview, self._mayPreview, _(
+            "While a training goes on: shows what it would propose now in the case that is open. Otherwise the model "
+            "in use proposes labels for that case, or for all when none is open"))  # fmt: skip
         self.bind(
             ui.rollbackButton, session.rollback, lambda: session.may_rollback, _("The model in use now stays on disk")
         )
@@ -80,12 +78,15 @@ class TrainPanel(Panel):
     def _showProgress(self, progress: Any) -> None:
         ui = self.ui
         active = progress is not None and progress.active
-        self._asked = self._asked and active
+        # Also when it was asked before Slicer was closed: the file says so.
+        self._asked = active and (self._asked or self.session.ending)
         ui.stopButton.setText(_("End it now") if self._asked else _("Stop && keep best"))
+        keeps = self.session.may_keep_best is None
+        ui.previewButton.setText(_("Preview now") if self.session.looks_ahead else _("Propose labels"))
         for widget in (ui.trainButton, ui.presetBox):
             widget.setVisible(not active)
-        for widget in (ui.pauseButton, ui.stopButton):
-            widget.setVisible(active)
+        ui.pauseButton.setVisible(active)
+        ui.stopButton.setVisible(active or keeps)
         ui.resumeButton.setVisible(not active and self.session.may_resume is None)
         ui.progressBar.setVisible(active)
         ui.progressLabel.setVisible(progress is not None)
@@ -157,27 +158,51 @@ class TrainPanel(Panel):
         device = str(ui.deviceBox.itemData(ui.deviceBox.currentIndex))
         self.session.train(device=device, from_scratch=bool(ui.scratchBox.checked))
 
-    def stop(self) -> None:
-        """Ask the training to end; asked again, end it at once.
+    def pause(self) -> None:
+        """Ask the training to write a checkpoint and end.
 
         Raises:
             ProjectError: nothing is under way.
         """
-        self.session.stop(now=self._asked)
+        self.session.stop()
+        self._asked = True
+
+    def stop(self) -> None:
+        """End the training and keep its best checkpoint; while it is ending already, end it at once.
+
+        Raises:
+            SemiSupSegError: ``session.may_keep_best`` gives a reason, or the engine cannot be started.
+        """
+        if self._asked:
+            self.session.stop(now=True)
+        else:
+            self.session.keep_best()
         self._asked = True
 
     def preview(self) -> None:
-        """Let the model in use propose labels.
+        """Let the training show what it would propose now, or the model in use propose labels.
 
         Raises:
-            SemiSupSegError: ``session.may_predict`` gives a reason.
+            SemiSupSegError: ``session.may_preview`` or ``session.may_predict`` gives a reason.
         """
-        case = self.session.current_case
-        self.session.predict(None if case is None else [case.id])
+        session, case = self.session, self.session.current_case
+        if session.looks_ahead:
+            session.preview()
+        else:
+            session.predict(None if case is None else [case.id])
 
-    def _mayStop(self, button: str) -> str | None:
+    def _mayPreview(self) -> str | None:
+        session = self.session
+        return session.may_preview if session.looks_ahead else session.may_predict
+
+    def _mayPause(self) -> str | None:
+        if self._asked:
+            return _("Pause: it is ending already")
         reason = self.session.may_stop
-        return None if reason is None else f"{button}:{reason.partition(':')[2]}"
+        return None if reason is None else _("Pause") + f":{reason.partition(':')[2]}"
+
+    def _mayStop(self) -> str | None:
+        return self.session.may_stop if self._asked else self.session.may_keep_best
 
     def _choosePreset(self) -> None:
         self.session.preset = str(self.ui.presetBox.itemData(self.ui.presetBox.currentIndex))

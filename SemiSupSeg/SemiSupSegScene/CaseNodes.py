@@ -10,7 +10,7 @@ from SemiSupSegLib.project.cases import Case
 
 from .Translation import _
 
-__all__ = ["SEGMENTATION", "VOLUME", "isCurrent", "markNode", "nodeOf", "setAside"]
+__all__ = ["SEGMENTATION", "VOLUME", "hideOthers", "isCurrent", "markNode", "nodeOf", "setAside"]
 
 VOLUME = "vtkMRMLScalarVolumeNode"
 SEGMENTATION = "vtkMRMLSegmentationNode"
@@ -42,6 +42,16 @@ def setAside(node: Any) -> None:
     node.RemoveAttribute(CASE_ATTRIBUTE)
     node.SetName(_("{name} (earlier)").format(name=node.GetName()))
     node.SetDisplayVisibility(False)
+
+
+def hideOthers(segmentationNode: Any) -> None:
+    """Show the labels of one case only: those of another patient must never lie over this one. All nodes stay."""
+    scene = segmentationNode.GetScene()
+    for number in range(scene.GetNumberOfNodesByClass(SEGMENTATION)):
+        node = scene.GetNthNodeByClass(number, SEGMENTATION)
+        if node is not segmentationNode and node.GetAttribute(CASE_ATTRIBUTE):
+            node.SetDisplayVisibility(False)
+    segmentationNode.SetDisplayVisibility(True)
 
 
 def _marked(scene: Any, case: Case, className: str) -> Iterator[Any]:

@@ -17,7 +17,7 @@ from SemiSupSegLib.project.cases import Case
 from SemiSupSegLib.project.geometry import Grid, check_same_grid
 from SemiSupSegLib.project.labels import LabelSet
 
-from .CaseNodes import SEGMENTATION, VOLUME, isCurrent, markNode, nodeOf, setAside
+from .CaseNodes import SEGMENTATION, VOLUME, hideOthers, isCurrent, markNode, nodeOf, setAside
 from .CaseSegments import fillSegmentation, labelMasks
 from .Grids import gridOfVolume
 from .Observations import Observations
@@ -55,6 +55,7 @@ class CaseScene:
         self._labelSet = LabelSet(())
         self._layers: Layers | None = None
         self._ours = 0
+        self._itsGrid: Grid | None = None
         self.edited = False
         """Whether the segmentation may hold strokes of the user that the project has not seen."""
 
@@ -72,6 +73,13 @@ class CaseScene:
     def segmentationNode(self) -> Any | None:
         """The user's segmentation of the open case; None when none is open or the user deleted it."""
         return None if self._case is None else nodeOf(self._scene, self._case, SEGMENTATION)
+
+    @property
+    def grid(self) -> Grid | None:
+        """Of the open case's image, read from the disk once; None when none is open."""
+        if self._case is not None and self._itsGrid is None:
+            self._itsGrid = self._case.grid()
+        return self._itsGrid
 
     def open(self, case: Case, labelSet: LabelSet) -> None:
         """Show a case: its nodes when the scene has them already, else new ones from the project.
@@ -99,6 +107,7 @@ class CaseScene:
         with self._changing():
             self._tag()
         self._observe()
+        hideOthers(self.segmentationNode)
         showInBackground(self._scene, self.volumeNode)
 
     def adopt(self, volumeNode: Any, segmentationNode: Any | None, case: Case, labelSet: LabelSet) -> None:
@@ -171,7 +180,7 @@ class CaseScene:
     def close(self) -> None:
         """Stop listening. The nodes stay in the scene; the user's strokes in them too."""
         self._observations.removeAll()
-        self._case, self._layers, self.edited = None, None, False
+        self._case, self._layers, self._itsGrid, self.edited = None, None, None, False
 
     def _change(self, name: str, before: Layers, after: Layers) -> bool:
         channel = self._labelSet.index(name)
@@ -222,8 +231,9 @@ class CaseScene:
         return node
 
     def _grid(self) -> Grid:
-        assert self._case is not None
-        return self._case.grid()
+        grid = self.grid
+        assert grid is not None
+        return grid
 
     def _observe(self) -> None:
         segmentation = self._segmentation().GetSegmentation()

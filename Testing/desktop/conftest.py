@@ -1,11 +1,10 @@
 """The module's panel under PySide6, over real MRML and a real session; only the engine and Slicer's widgets stand in.
 
-Without PySide6 or slicer-core this folder is skipped.
+``room_needs.py`` says what this folder needs.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import time
@@ -16,30 +15,16 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-PICTURES = REPOSITORY / "build" / "desktop"
 PATIENCE = 120.0
 for folder in (REPOSITORY / "SemiSupSeg", REPOSITORY / "Testing" / "scene", Path(__file__).parent):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))  # the first as Slicer does with the folder of a scripted module
-MISSING = [name for name in ("PySide6", "slicer") if importlib.util.find_spec(name) is None]
-
-
-class Absent(pytest.Module):
-    """A file of tests that cannot run here."""
-
-    def collect(self) -> Any:
-        install = "pip install 'trame-slicer[standalone]==2.0.0' PySide6-Essentials"
-        pytest.skip(f"{' and '.join(MISSING)} not installed: {install}", allow_module_level=True)
-
-
-def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> Any:
-    return Absent.from_parent(parent, path=module_path) if MISSING else None
 
 
 @pytest.fixture(scope="session")
 def host() -> Any:
     """MRML as the application sets it up, Qt with PythonQt's manners, and the widgets that stand in for Slicer's."""
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"  # no window, wherever this runs
     import slicer
     from slicer_host import Host
     from standins import pythonqt, widgets
@@ -124,10 +109,10 @@ def open_panel(host, a_scene, settings, no_message_box) -> Iterator[Callable[...
 
 @pytest.fixture
 def until(host) -> Callable[..., None]:  # noqa: ARG001  must be there first
-    """Waits for something that a real process does: ``until(screen, lambda: ...)``."""
+    """Waits for something that a real process does: ``until(screen, lambda: ...)``; ``patience`` in seconds."""
 
-    def wait(screen: Any, done: Callable[[], object]) -> None:
-        deadline = time.monotonic() + PATIENCE
+    def wait(screen: Any, done: Callable[[], object], *, patience: float = PATIENCE) -> None:
+        deadline = time.monotonic() + patience
         while not done():
             assert time.monotonic() < deadline, (screen.message, screen.panel.session.progress)
             screen.look()

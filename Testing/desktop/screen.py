@@ -7,8 +7,10 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 
-__all__ = ["Screen"]
+__all__ = ["PICTURES", "Screen"]
 
+PICTURES = Path(__file__).parents[2] / "build" / "desktop"
+"""Build output: what the tests photograph."""
 WIDTH = 560
 CAPTION = "TEST PICTURE: PySide6 with stand-ins for Slicer's widgets. Not what Slicer looks like."
 
@@ -64,6 +66,11 @@ class Screen:
         assert button.isEnabled(), f"{name} is disabled: {button.toolTip}"
         self.clicks += 1
         QtTest.QTest.mouseClick(button, QtCore.Qt.LeftButton)
+        self.look()
+
+    def unfold(self, name: str) -> None:
+        """Open a part of the panel that is folded away."""
+        self.widget(name).collapsed = False
         self.look()
 
     def click_cell(self, name: str, row: int, column: int, *, double: bool = False) -> None:

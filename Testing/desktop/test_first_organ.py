@@ -77,6 +77,62 @@ def test_a_training_is_stopped_and_goes_on_and_another_crashes_and_every_end_is_
 
 @pytest.mark.slow
 @pytest.mark.e2e
+def test_a_training_is_ended_early_and_its_best_is_the_model_in_use(a_project, a_session, open_panel, until) -> None:
+    a_session.open(a_project.root)
+    a_session.preset = "balanced"
+    a_session.predict_after_training = False
+    screen = open_panel(a_session)
+    assert not screen.widget("stopButton").isVisible()
+    screen.click("trainButton")
+    assert screen.widget("stopButton").toolTip == "Stop & keep best: nothing is learnt yet"
+    until(screen, lambda: a_session.progress.step is not None)
+    assert screen.widget("stopButton").text == "Stop && keep best"
+    screen.click("stopButton")
+    until(screen, lambda: not a_session.progress.active)
+    screen.look()
+    assert screen.widget("progressLabel").text == "✓ Finished early, after 40 steps\nit is the first"
+    assert a_session.model == "0001"
+    assert screen.message.endswith("model 0001 is in use")
+    assert not screen.widget("resumeButton").isVisible()
+    assert not screen.widget("stopButton").isVisible()
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
+def test_a_paused_training_is_previewed_and_then_kept(a_project, a_session, open_panel, until) -> None:
+    a_session.open(a_project.root)
+    a_session.preset = "balanced"
+    a_session.predict_after_training = False
+    a_session.show_case("patient_3")
+    screen = open_panel(a_session)
+    assert screen.widget("previewButton").toolTip == "Predict: no model was trained yet"
+    screen.click("trainButton")
+    assert screen.widget("previewButton").text == "Preview now"
+    assert screen.widget("previewButton").toolTip == "Preview now: the training is still being planned"
+    until(screen, lambda: a_session.may_preview is None)
+    screen.look()
+    screen.click("previewButton")
+    until(screen, lambda: a_session.task is None and a_session.queue())
+    screen.look()
+    row = a_session.selected
+    assert (row.case, row.preview) == ("patient_3", True)
+    assert f"preview of run {a_session.progress.run} at step 40, not the model in use" in row.reason
+    assert screen.widget("acceptButton").toolTip.startswith("Accept: this is a preview of run ")
+    assert a_session.progress.active  # it went on
+    screen.click("pauseButton")
+    until(screen, lambda: not a_session.progress.active)
+    screen.look()
+    assert screen.widget("resumeButton").isVisible()
+    screen.click("stopButton")
+    until(screen, lambda: a_session.model is not None and not a_session.progress.active)
+    screen.look()
+    assert screen.widget("previewButton").text == "Propose labels"
+    screen.click("previewButton")
+    until(screen, lambda: a_session.task is None and any(row.open for row in a_session.queue()))
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
 def test_the_volume_that_is_shown_becomes_a_case(a_project, a_session, open_panel, until, a_scene) -> None:
     from SemiSupSegScene.SliceLayers import showInBackground
     from SemiSupSegScene.Volumes import addVolume

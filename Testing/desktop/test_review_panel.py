@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import PICTURES
+from screen import PICTURES
 
 from SemiSupSegLib.project.annotation import State
 
@@ -133,3 +133,35 @@ def test_an_empty_proposal_is_answered_with_absent(a_review) -> None:
     assert "nothing was found" in a_review.widget("acceptButton").toolTip
     a_review.click("absentButton")
     assert state(a_review, "left kidney") is State.ABSENT
+
+
+def test_the_second_map_shows_the_doubt_that_more_labels_can_remove(a_review) -> None:
+    from SemiSupSegScene.UncertaintyOverlay import MUTUAL_INFORMATION
+
+    def largest() -> float:
+        return float(a_review.panel.view.overlay.volumeNode.GetImageData().GetScalarRange()[1])
+
+    before = largest()
+    box = a_review.widget("mapBox")
+    box.setCurrentIndex(box.findData(MUTUAL_INFORMATION))
+    a_review.look()
+    overlay = a_review.panel.view.overlay
+    assert overlay.volumeNode.GetName() == "Mutual information"
+    assert overlay.visible
+    assert abs(largest() - before / 4) < 0.02
+    assert a_review.panel.view.parameters.get("map") == MUTUAL_INFORMATION  # comes back with the scene
+
+
+def test_a_prediction_without_a_second_map_keeps_the_first_and_says_so(a_review, proposed) -> None:
+    import json
+
+    file = proposed.predictions_folder / "patient_3" / "prediction.json"
+    said = json.loads(file.read_text())
+    for label in said["labels"].values():
+        label["mutual_information"] = None
+    file.write_text(json.dumps(said))
+    a_review.panel.redraw()
+    assert not a_review.widget("mapBox").isEnabled()
+    assert "has no such map: predict it again" in a_review.widget("mapBox").toolTip
+    a_review.panel.view.setMap("mutual_information")
+    assert a_review.panel.view.overlay.volumeNode.GetName() == "Uncertainty"

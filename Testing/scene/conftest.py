@@ -1,8 +1,7 @@
-"""Real MRML through the wheel ``slicer-core``: a scene, volumes, cases. Without the wheel this folder is skipped."""
+"""Real MRML through the wheel ``slicer-core``: a scene, volumes, cases. ``room_needs.py`` says what it needs."""
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from itertools import permutations, product
@@ -24,20 +23,6 @@ if MODULES not in sys.path:
 
 AXIS_ORDERS = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
 """All 48: which world axis each image axis follows, and in which sense; half of them are left-handed."""
-WHY = "slicer-core is not installed: pip install 'trame-slicer[standalone]==2.0.0'"
-
-
-class Absent(pytest.Module):
-    """A file of tests that cannot run here."""
-
-    def collect(self) -> Any:
-        pytest.skip(WHY, allow_module_level=True)
-
-
-def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> Any:
-    if importlib.util.find_spec("slicer") is None:
-        return Absent.from_parent(parent, path=module_path)
-    return None
 
 
 def directions(order: tuple[int, ...], signs: tuple[int, ...], *, degrees: float) -> tuple[float, ...]:

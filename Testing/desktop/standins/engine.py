@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ STEPS = 40
 
 
 def write_prediction(
-    project: Project, case_id: str, masks: Mapping[str, NDArray[np.bool_]], *, model: str = "0001", **said: Any
+    project: Project, case_id: str, masks: Mapping[str, NDArray[np.bool_]], *, model: str = "0001",
+    preview: bool = False, **said: Any,
 ) -> None:
     """Write proposals as the engine does; unsure round a voxel in the middle slice of each mask.
 
@@ -40,6 +41,7 @@ def write_prediction(
         case_id: one of its cases.
         masks: (k, j, i) by label name.
         model: that made them.
+        preview: whether a training that goes on made them.
         said: per label, measurements other than the usual.
     """
     grid, label_set = project.case(case_id).grid(), project.label_set
@@ -54,16 +56,18 @@ def write_prediction(
     for name, mask in masks.items():
         unsure, slices = _unsure(mask)
         write_unit_interval(unsure, grid, folder / f"uncertainty_{name}.nii.gz")
+        write_unit_interval(unsure / 4, grid, folder / f"mutual_information_{name}.nii.gz")
         voxels = int(mask.sum())
         labels[name] = {
-            "uncertainty": f"uncertainty_{name}.nii.gz", "voxels": voxels, "volume_ml": voxels * grid.voxel_mm3 / 1000,
+            "uncertainty": f"uncertainty_{name}.nii.gz", "mutual_information": f"mutual_information_{name}.nii.gz",
+            "voxels": voxels, "volume_ml": voxels * grid.voxel_mm3 / 1000,
             "confidence": 0.9, "uncertainty_boundary": float(unsure[mask].mean()) if voxels else 0.0,
             "mutual_information_boundary": 0.05, "parts": 1, "largest_part": 1.0,
             "worst_slice": int(np.argmax(slices)), "slices": slices.tolist(), "empty": voxels == 0,
             **said.get(name, {}),
         }  # fmt: skip
     head = {"format": 1, "model": model, "run": f"run of {model}", "checkpoint": "last"}
-    rest = {"date": "2026-11-22T09:00:00+00:00", "passes": 8, "threshold": 0.5, "labels": labels}
+    rest = {"date": "2026-11-22T09:00:00+00:00", "passes": 8, "threshold": 0.5, "preview": preview, "labels": labels}
     (folder / "prediction.json").write_text(json.dumps({**head, **rest}))
 
 
@@ -91,6 +95,7 @@ def _train(run: Run) -> None:
         run.write("progress", step=step, fraction=step / STEPS, eta_seconds=STEPS - step, losses={"total": 1 / step})
         if step % 10 == 0:
             run.write("validated", step=step, dice={}, mean=step / STEPS, best=True)
+            run.write("checkpoint", step=step, name="last")
     if run.id.endswith("thorough"):
         msg = "no memory left"
         raise MemoryError(msg)
@@ -98,23 +103,41 @@ def _train(run: Run) -> None:
         time.sleep(0.02)
     if run.stop_requested:
         run.write("checkpoint", step=STEPS, name="last")
-        run.write("stopped", step=STEPS)
-        return
+        if not run.keep_requested:
+            run.write("stopped", step=STEPS)
+            return
+    _promote(run, early=run.stop_requested)
+
+
+def _promote(run: Run, *, early: bool) -> None:
     models = run.folder.parents[1] / "models"
-    (models / "0001").mkdir(parents=True)
-    (models / "0001" / "model.json").write_text("{}")
-    add_promoted(models, "0001")
-    run.write("promoted", model="0001", score=1.0, before=None, reason="it is the first")
-    run.write("finished", step=STEPS, seconds=1)
+    model = f"{len(list(models.glob('*/model.json'))) + 1:04}"
+    (models / model).mkdir(parents=True)
+    (models / model / "model.json").write_text("{}")
+    add_promoted(models, model)
+    run.write("promoted", model=model, score=1.0, before=None, reason="it is the first")
+    run.write("finished", step=STEPS, seconds=1, early=early)
 
 
-def _predict(project: Project) -> None:
-    """Propose in every case what the first complete case has, on the voxels that both have."""
+def _predict_folder(images: Path, output: Path) -> None:
+    """Say of each file that it was predicted; the labels are empty files."""
+    output.mkdir(parents=True, exist_ok=True)
+    found = sorted(path.name for path in images.iterdir())
+    for name in found:
+        (output / name).touch()
+    sys.stdout.write(json.dumps({"volumes": {name: {} for name in found}, "refused": {}}))
+
+
+def _predict(project: Project, words: Sequence[str]) -> None:
+    """Propose in every case what the first complete case has, on the voxels that both have; with ``--run`` only in the
+    case that is named, and as a preview."""
+    preview = f"preview of run {words[words.index('--run') + 1]} at step {STEPS}" if "--run" in words else None
+    cases = [project.case(words[words.index("--case") + 1])] if preview else project.cases.values()
     names = project.label_set.names
     teacher = next(c for c in project.cases.values() if all(c.annotation(n).everywhere for n in names))
     layers = teacher.labels(project.label_set)
     done = {}
-    for case in project.cases.values():
+    for case in cases:
         wanted = [name for name in names if not case.annotation(name).everywhere]
         masks = {}
         for name in wanted:
@@ -124,9 +147,9 @@ def _predict(project: Project) -> None:
             mask[shared] = known[shared]
             masks[name] = mask
         if masks:
-            write_prediction(project, case.id, masks)
+            write_prediction(project, case.id, masks, model=preview or "0001", preview=preview is not None)
             done[case.id] = {}
-    sys.stdout.write(json.dumps({"cases": done, "refused": {}}))
+    sys.stdout.write(json.dumps({"model": preview or "0001", "cases": done, "refused": {}}))
 
 
 def main(verb: str, where: str, *words: str) -> int:
@@ -135,8 +158,14 @@ def main(verb: str, where: str, *words: str) -> int:
         _plan(Path(where), list(words))
     elif verb == "train-run":
         _train(Run.open(Path(where)))
+    elif verb == "predict" and "--images" in words:
+        folders = (Path(words[words.index(word) + 1]) for word in ("--images", "--output"))
+        _predict_folder(*folders)
     elif verb == "predict":
-        _predict(Project.open(Path(where)))
+        _predict(Project.open(Path(where)), words)
+    elif verb == "stop":
+        _promote(Run.open(Path(where) / "runs" / words[0]), early=True)
+        sys.stdout.write(json.dumps({"id": words[0]}))
     else:
         from SemiSupSegLib.cli.main import main as real
 

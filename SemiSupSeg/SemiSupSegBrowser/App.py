@@ -1,0 +1,217 @@
+"""App: session, scene and page together. One thread: the page's events, and a timer that looks at the session."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from SemiSupSegScene.CaseView import CaseView
+from trame.ui.vuetify3 import VAppLayout
+from trame.widgets import html
+from trame.widgets.vuetify3 import (
+    VAppBar,
+    VExpansionPanel,
+    VExpansionPanels,
+    VExpansionPanelText,
+    VExpansionPanelTitle,
+    VMain,
+    VNavigationDrawer,
+)
+
+from SemiSupSegLib.errors import SemiSupSegError
+from SemiSupSegLib.session import Session
+
+from .AnnotatePanel import AnnotatePanel
+from .CasesPanel import CasesPanel
+from .Diagnostics import Diagnostics
+from .ExportPanel import ExportPanel
+from .FolderChooser import FolderChooser
+from .OrgansPanel import OrgansPanel
+from .Panel import Panel
+from .ReviewPanel import ReviewPanel
+from .SlicerHost import makeHost
+from .SliceStrip import SliceStrip
+from .StatusStrip import Banner, StatusStrip
+from .TrainPanel import TrainPanel
+from .UploadRoutes import UploadRoutes
+from .Views import Views
+
+__all__ = ["App"]
+
+LOOK_SECONDS = 0.25
+INFO_SECONDS = 8.0
+RESET_LOOKS = 12
+"""After so many looks the views of a new page have their size."""
+_LOG = logging.getLogger(__name__)
+
+
+class App:
+    """The whole page.
+
+    Args:
+        server: a trame server.
+        session: a new :class:`~SemiSupSegLib.session.Session`.
+    """
+
+    def __init__(self, server: Any, session: Session) -> None:
+        self.server, self.session = server, session
+        self.diagnostics = Diagnostics()
+        logging.getLogger().addHandler(self.diagnostics)
+        self.host = makeHost()
+        self.editor = self.host.segmentation_editor
+        self._changed, self._infoFor, self._resetIn = True, 0.0, 0
+        self.views = Views(self)
+        self.view = CaseView(self.host.scene, session, session.signals.message.emit)
+        self.annotate = AnnotatePanel(self)
+        self.strip = SliceStrip(self)
+        self.banner, self.status = Banner(self), StatusStrip(self)
+        self.chooser = FolderChooser(self)
+        self.sections: tuple[tuple[str, Panel], ...] = (
+            ("Cases", CasesPanel(self)),
+            ("Organs", OrgansPanel(self)),
+            ("Annotate", self.annotate),
+            ("Train", TrainPanel(self)),
+            ("Review", ReviewPanel(self)),
+            ("Export", ExportPanel(self)),
+        )
+        self.uploads = UploadRoutes(session)
+        session.signals.changed.connect(self.hear)
+        session.signals.message.connect(self.tell)
+        session.signals.task_changed.connect(lambda task: self.uploads.forget() if task is None else None)
+        self._listen()
+        self._build()
+
+    @property
+    def panels(self) -> tuple[Panel, ...]:
+        """All parts of the page."""
+        return (self.status, self.banner, self.chooser, self.strip, *(panel for _title, panel in self.sections))
+
+    # Page ------------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        state = self.server.state
+        state.trame__title, state.dark, state.uploading, state.welcome = "SemiSupSeg", True, "", ""
+        state.trame__favicon = "/semisupseg/icon.png"
+        state.trame__template_error = (
+            "<div style='margin: 15vh auto; max-width: 34em; font: 16px system-ui'>The connection to the server is "
+            "lost. What you painted is stored. Start <code>semisupseg app</code> again and open its address.</div>"
+        )
+        with VAppLayout(self.server, template_name="main") as layout:
+            layout.root.theme = ("dark ? 'dark' : 'light'",)
+            with VAppBar(density="compact", height=44):
+                self.status.build()
+            with VNavigationDrawer(permanent=True, width=440, classes="ss-drawer", disable_resize_watcher=True):
+                self._drawer()
+            with VMain(style="height: 100vh"), html.Div(style="position: relative; height: 100%"):
+                self.banner.build()
+                self.views.build(self.strip)
+            self.chooser.build()
+
+    def _drawer(self) -> None:
+        opened = [title for title, _panel in self.sections if title != "Export"]
+        with VExpansionPanels(v_model=("sections", opened), multiple=True, variant="accordion"):
+            for number, (title, panel) in enumerate(self.sections, start=1):
+                with VExpansionPanel(value=title, raw_attrs=[f'id="section{title}"']):
+                    VExpansionPanelTitle(f"{number}  {title}")
+                    with VExpansionPanelText(eager=True):
+                        panel.build()
+
+    def _listen(self) -> None:
+        self.server.state.change("layout")(lambda **_said: self.connected())
+        trigger = self.server.trigger
+        trigger("semisupseg_key")(lambda key: self.attempt(dict(self.sections)["Review"].press, key))
+        trigger("semisupseg_copied")(self.banner.copied)
+        trigger("semisupseg_uploaded")(lambda batch: self.attempt(self.uploads.add, batch))
+        trigger("semisupseg_upload_failed")(lambda why: self.tell(why, "error"))
+
+    def connected(self) -> None:
+        """A page is there: its views have their size in a moment, and show the whole case then."""
+        self._resetIn = RESET_LOOKS
+
+    def shown(self) -> None:
+        """Another case is shown."""
+        self.strip.caseShown()
+        self.views.reset()
+        self._changed = True
+
+    def toggle3d(self) -> None:
+        """Show the organs' surfaces in the 3D view, or hide them."""
+        self.attempt(lambda: self.editor.set_surface_representation_enabled(
+            not self.editor.is_surface_representation_enabled()))  # fmt: skip
+
+    # Commands and what becomes of them -------------------------------------------------------------------------------
+
+    def attempt(self, command: Callable[..., Any], *said: Any) -> None:
+        """Give a command; what goes wrong becomes a banner."""
+        try:
+            command(*said)
+        except (SemiSupSegError, OSError) as error:
+            self.tell(str(error), "error")
+        except Exception as error:
+            _LOG.exception("a command failed")
+            self._show(f"A mistake in the program ({type(error).__name__}); nothing was lost", "error", error)
+        self.redraw()
+
+    def tell(self, sentence: str, level: str = "info") -> None:
+        """One sentence in the banner; ``level`` is ``info``, ``warning`` or ``error``."""
+        self._show(sentence, level)
+
+    def hear(self, _signal: str) -> None:
+        """Something changed: the page is drawn soon, many changes at once."""
+        self._changed = True
+
+    def redraw(self) -> None:
+        """Show what changed."""
+        self._changed = False
+        for panel in self.panels:
+            panel.redraw()
+        self.server.state.welcome = self._welcome()
+
+    def _show(self, sentence: str, level: str, error: BaseException | None = None) -> None:
+        self._infoFor = INFO_SECONDS
+        self.banner.show(sentence, level, self.diagnostics.report(sentence, error))
+
+    def _welcome(self) -> str:
+        if self.session.project is None:
+            return "Open a project, or create one: click “No project” above."
+        if not self.session.project.cases:
+            return "No case yet: add a folder of volumes, or upload some."
+        return "" if self.view.volumeNode is not None else "Click a case on the left to open it."
+
+    # The timer -------------------------------------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Look at the session again and again, store strokes, and keep the page in step."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                with self.server.state:
+                    self._look()
+            except Exception:  # whatever it is, the next look must come
+                _LOG.exception("looking failed")
+
+    def _look(self) -> None:
+        try:
+            self.annotate.store()
+        except (SemiSupSegError, OSError) as error:
+            self.tell(str(error), "error")
+        self.session.poll()
+        self._resetIn -= 1
+        if self._resetIn in (0, RESET_LOOKS // 2):
+            self.views.reset()
+        self._infoFor -= LOOK_SECONDS
+        if self._infoFor < 0 and self.banner.level == "info" and self.banner.text:
+            self.banner.close()
+        if self._changed:
+            self.redraw()
+        else:
+            self.strip.redraw()  # the person scrolls in the views, of which the session knows nothing
+
+    def close(self) -> None:
+        """Store what is painted and let go of the project; a training goes on."""
+        try:
+            self.session.close()
+        except SemiSupSegError:
+            _LOG.exception("the project could not be closed")
