@@ -1,6 +1,6 @@
 # A fresh machine needs python3 (3.11 or later), make and git; everything else goes into .venv.
 # Without a GPU, PyTorch's smaller CPU wheels do: set PIP_EXTRA_INDEX_URL to the CPU index that pytorch.org names.
-.PHONY: help setup demo test check
+.PHONY: help setup demo app test check
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -8,11 +8,14 @@ help:  ## this list
 
 setup: .venv/.ready  ## make .venv with all that tests and the demo need
 
-.venv/.ready: pyproject.toml constraints.txt .ci/setup
+.venv/.ready: pyproject.toml constraints.txt .ci/setup Testing/room_needs.py
 	.ci/setup
 
 demo: setup  ## the whole loop on a small synthetic cohort: a table, and pictures under demo/
 	.venv/bin/semisupseg demo demo
+
+app: setup  ## the browser app on a small synthetic sample project, under demo/sample
+	.venv/bin/semisupseg app --sample
 
 test: setup  ## all tests
 	OMP_NUM_THREADS=2 .venv/bin/python -m pytest -q

@@ -1,4 +1,4 @@
-"""Fixtures that every room uses."""
+"""Fixtures that every room uses, and which rooms can be used here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from room_needs import why_not
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+class Unusable(pytest.Module):
+    """A file of tests that cannot run here; it is not even imported."""
+
+    why = ""
+
+    def collect(self) -> Any:
+        pytest.skip(self.why, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> Any:
+    why = why_not(module_path.relative_to(Path(__file__).parent).parts[0])
+    if why is None:
+        return None
+    module = Unusable.from_parent(parent, path=module_path)
+    module.why = why
+    return module
 
 
 @pytest.fixture(scope="session")
