@@ -97,7 +97,7 @@ def _preview(project: Project, args: argparse.Namespace) -> tuple[Model, Inferen
 
 
 def _predict_cases(args: argparse.Namespace, project: Project, model: Model, inference: Inference) -> int:
-    from ..engine.predict import cases_to_predict, predict_cases
+    from ..engine.predict_many import cases_to_predict, predict_cases
 
     cases = cases_to_predict(project, args.case)
     result = predict_cases(
@@ -122,7 +122,7 @@ def _predict_cases(args: argparse.Namespace, project: Project, model: Model, inf
 
 
 def _predict_folder(args: argparse.Namespace, model: Model, inference: Inference) -> int:
-    from ..engine.predict import predict_folder
+    from ..engine.predict_many import predict_folder
 
     result = predict_folder(
         model,

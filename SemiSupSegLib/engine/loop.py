@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import replace
 
 import torch
 from lightning_fabric import Fabric
@@ -17,25 +16,22 @@ from ..config import Config
 from ..data.loader import Batches, loader
 from ..data.prepare import PreparedCase
 from ..data.source import PatchSource
-from ..errors import RunError
 from ..jobs.protocol import EventKind
 from ..jobs.run import Run
 from ..methods.base import Judgement
 from ..project.project import Project
-from .backoff import is_out_of_memory, smaller
+from .backoff import is_out_of_memory
 from .budget import Budget, learning_rate
-from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .launch import launch
+from .checkpoint import Checkpoint, save_checkpoint
 from .parts import agreed_parts, annotated_parts
 from .probe import Probe, probe
+from .repair import back_off, back_to_good, roll_back
 from .reporter import Reporter
-from .state import METHOD_STATE, TrainingState
+from .state import TrainingState
 from .validate import validate
 
 __all__ = ["Loop"]
 
-MOST_ROLLBACKS = 3
-"""Roll-backs after which a run gives up."""
 SECONDS_BETWEEN_VALIDATIONS = 20.0
 """Shortest time between two scorings of the hold-out."""
 VALIDATION_SHARE = 0.08
@@ -170,11 +166,11 @@ class Loop:
             batch = next(batches).to(self.fabric.device)
             losses = state.train_step(batch, learning_rate=rate)
         except FloatingPointError as error:
-            raise _RepairedError(self._roll_back(str(error))) from None
+            raise _RepairedError(roll_back(self, str(error))) from None
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error) or self.fabric.world_size > 1:
                 raise
-            raise _RepairedError(self._back_off()) from None
+            raise _RepairedError(back_off(self)) from None
         state.iteration += 1
         self.reporter.progress(
             step=state.iteration,
@@ -186,44 +182,8 @@ class Loop:
             waiting=round(batches.waiting_seconds / max(budget.elapsed, 1e-9), 4),
         )
 
-    def _roll_back(self, reason: str) -> Checkpoint:
-        self.rollbacks += 1
-        checkpoint = load_checkpoint(self.run.checkpoints)
-        if checkpoint is None or self.rollbacks > MOST_ROLLBACKS:
-            where = f"at step {self.state.iteration}, after {MOST_ROLLBACKS} roll-backs"
-            msg = f"{reason} {where}: look for broken images or labels"
-            raise RunError(msg)
-        self.factor *= 0.5
-        self.reporter.say(
-            EventKind.ROLLED_BACK, reason=reason, to_step=checkpoint.step, learning_rate_factor=self.factor
-        )
-        return checkpoint
-
-    def _back_off(self) -> Checkpoint:
-        """A smaller configuration, and the state as it is: not a step is lost."""
-        checkpoint = self._snapshot()
-        device = self.fabric.device.type
-        x, y, z = self.state.segmentor.multiple
-        less = smaller(self.config, device=device, multiple=(x, y, z))
-        if less is None:
-            msg = f"memory ran out with one patch of {self.config.data.patch_size} voxels on the CPU"
-            raise RunError(msg)
-        self.config, what = less
-        del self.state
-        if device == "cuda":
-            torch.cuda.empty_cache()
-            if self.config.train.device == "cpu":
-                self.fabric = launch("cpu")
-        self.reporter.say(
-            EventKind.BACKED_OFF,
-            what=what,
-            batch_size=self.config.train.batch_size,
-            patch_size=self.config.data.patch_size,
-            device=self.config.train.device,
-        )
-        return checkpoint
-
-    def _snapshot(self) -> Checkpoint:
+    def snapshot(self) -> Checkpoint:
+        """All that is needed to go on from here."""
         return self.state.snapshot(
             config=self.config.to_json(),
             elapsed=self.elapsed,
@@ -236,7 +196,7 @@ class Loop:
 
     def save(self, *names: str) -> Checkpoint:
         """Write a checkpoint and point the given names to it; events name the first."""
-        checkpoint = self._snapshot()
+        checkpoint = self.snapshot()
         if self.fabric.is_global_zero:
             save_checkpoint(self.run.checkpoints, checkpoint, names=names)
             self.reporter.say(EventKind.CHECKPOINT, step=checkpoint.step, name=names[0])
@@ -268,15 +228,4 @@ class Loop:
         if names:
             self.save("last", *names)  # whoever goes on or takes a preview wants the newest
         if judgement.roll_back:
-            raise _RepairedError(self._back_to_good())
-
-    def _back_to_good(self) -> Checkpoint:
-        """The last moment that the method called good, at the step count of now and with fresh optimizers."""
-        good = load_checkpoint(self.run.checkpoints, "good")
-        now = self._snapshot()
-        if good is None:
-            return now
-        reason = f"{self.config.method}: its constraint has cost too much"
-        self.reporter.say(EventKind.ROLLED_BACK, reason=reason, to_step=good.step, learning_rate_factor=self.factor)
-        own = {name: tensors for name, tensors in now.networks.items() if name == METHOD_STATE}
-        return replace(now, networks=good.networks | own, optimizers={})
+            raise _RepairedError(back_to_good(self))

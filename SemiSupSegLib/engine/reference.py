@@ -17,7 +17,7 @@ from ..project.geometry import Grid
 from ..project.images import VOLUME_ENDINGS, file_reader, volume_grid
 from ..project.label_source import LabelSource
 from ..project.paths import safe_id
-from .predict import read_names
+from .predict_many import read_names
 
 __all__ = ["LabelFile", "LabelFolder", "common_names", "folded"]
 

@@ -18,7 +18,8 @@ from SemiSupSegLib.config import Config, DataConfig, NetworkConfig, TrainConfig
 from SemiSupSegLib.engine import prediction_files
 from SemiSupSegLib.engine.evaluate import evaluate_folders
 from SemiSupSegLib.engine.model import Model
-from SemiSupSegLib.engine.predict import predict_case, predict_folder, predict_volume
+from SemiSupSegLib.engine.predict import predict_case, predict_volume
+from SemiSupSegLib.engine.predict_many import predict_folder
 from SemiSupSegLib.engine.prediction import LeftOut, Prediction
 from SemiSupSegLib.engine.volume import Inference, Statistics
 from SemiSupSegLib.engine.windows import Windows

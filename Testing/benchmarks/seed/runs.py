@@ -56,7 +56,8 @@ def train(folder: Path, row: Row, seed: int, args: argparse.Namespace, **changes
 def predict(folder: Path, data: Path, output: Path, args: argparse.Namespace) -> Path:
     """Labels of the test images by the model in use, one deterministic pass; ``output`` is made anew."""
     shutil.rmtree(output, ignore_errors=True)
-    words = ["--passes", 0, "--maps", "none", "--device", args.device, "--json"]
+    # all parts: the tables show both, and keep the largest component themselves
+    words = ["--passes", 0, "--maps", "none", "--all-parts", "--device", args.device, "--json"]
     semisupseg("predict", folder, "--images", data / "test" / "images", "--output", output, *words)
     return output
 
