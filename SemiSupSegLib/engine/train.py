@@ -24,6 +24,7 @@ from .model import Model
 from .plan import check_trainable, estimate
 from .probe import probe
 from .reporter import Reporter
+from .start import first_checkpoint
 
 __all__ = ["MODEL_FOLDER", "PSEUDO_FOLDER", "UNFINISHED_PSEUDO", "Outcome", "train"]
 
@@ -86,7 +87,7 @@ def train(
         except _StopError:
             return _stopped_before(loop, checkpoint)
         if checkpoint is None:
-            checkpoint = _first_checkpoint(loop, earlier)
+            checkpoint = first_checkpoint(loop, earlier)
         if loop.go(cases, holdout, checkpoint):
             return Outcome(finished=False)
         return _finish(loop, loop.state.iteration, promotes=promotes)
@@ -165,16 +166,6 @@ def _prepare(loop: Loop, earlier: Model | None) -> tuple[list[PreparedCase], lis
         why=probed.reason,
     )
     return cases, holdout
-
-
-def _first_checkpoint(loop: Loop, earlier: Model | None) -> Checkpoint:
-    """The run's very first checkpoint: random weights, or an earlier model's. It is what a resume falls back to."""
-    loop.build()
-    if earlier is not None:
-        new = loop.state.start_from(earlier.weights, earlier.label_set.names, loop.project.label_set.names)
-        said = f"starting from model {earlier.name}" + (f", {len(new)} tensors new" if new else "")
-        loop.reporter.say(EventKind.HEARTBEAT, doing=said)
-    return loop.save("last")
 
 
 def _stopped_before(loop: Loop, checkpoint: Checkpoint | None) -> Outcome:

@@ -21,6 +21,10 @@ from ..project.labels import LabelSet
 if TYPE_CHECKING:
     from ..project.project import Project
 
+ADDED_WEIGHT = 3.0
+"""Of a voxel that a relabelling round added, where 1 is one voxel of its patch: about what a known voxel of a label
+weighs that is annotated in a third of the cases, as in the published sum (``Testing/benchmarks/README.md``)."""
+
 __all__ = ["METHODS", "Judgement", "Method", "MethodConfig", "OptimizerSettings", "Step", "rampup"]
 
 
@@ -184,7 +188,8 @@ class Method:
             terms["dice"] = self.config.dice_weight * masked_dice(log_probability.exp(), target, scored)
         if batch.pseudo is not None:  # relabelled positives: a weight of their own, never known, never excluding others
             added = batch.pseudo & ~known & batch.valid
-            terms["added"] = self.pseudo_weight * added_positives(log_probability, added, batch.valid)
+            positives = added_positives(log_probability, added, batch.valid)
+            terms["added"] = ADDED_WEIGHT * self.pseudo_weight * positives
         return terms
 
 

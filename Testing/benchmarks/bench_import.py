@@ -49,6 +49,7 @@ def measure(bytecode: Path) -> None:
     rows = {
         "numpy": "import numpy",
         "SemiSupSegLib.project.project (what `status` needs first)": "import SemiSupSegLib.project.project",
+        "SemiSupSegLib.session (what a front end imports)": "import SemiSupSegLib.session",
         f"the LIGHT floor, all {len(light)} modules": f"import {', '.join(light)}",
         "SimpleITK": "import SimpleITK",
         "torch": "import torch",

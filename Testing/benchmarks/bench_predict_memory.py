@@ -74,7 +74,10 @@ def main() -> None:
     names = LabelSet.from_names([f"organ {n + 1}" for n in range(args.labels)])
     torch.manual_seed(1)
     weights = Segmentor(config.network, labels=args.labels).state_dict()
-    model = Model(config=config, label_set=names, weights=weights, run="none", checkpoint="last", step=0, name="0001")
+    model = Model(
+        config=config, label_set=names, weights=weights, run="none", checkpoint="last", step=0, name="0001",
+        parts=dict.fromkeys(names.names, 1),
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         a_ct(root / "image.nii.gz", size)

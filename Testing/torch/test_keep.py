@@ -143,14 +143,14 @@ def test_a_training_that_has_learnt_nothing_keeps_nothing(a_project: Project) ->
 
 def test_random_weights_are_never_offered(a_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     run = a_run(a_project)
-    original = train_module._first_checkpoint
+    original = train_module.first_checkpoint
 
     def then_stop(*said: object) -> object:
         checkpoint = original(*said)  # type: ignore[arg-type]
         run.request_stop(keep_best=True)
         return checkpoint
 
-    monkeypatch.setattr(train_module, "_first_checkpoint", then_stop)
+    monkeypatch.setattr(train_module, "first_checkpoint", then_stop)
     assert not train(run, a_project).finished
     assert kinds(run)[-2:] == ["checkpoint", "stopped"]
     with pytest.raises(RunError, match="nothing to keep"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,12 @@ from SemiSupSegLib.project.synthetic import ORGANS, synthetic_case
 REPOSITORY = Path(__file__).parents[2]
 STRIDES = ((2, 2, 2), (2, 2, 2))
 """Shallow: instance normalisation of a handful of voxels would blow rounding up to a tenth of the way."""
+
+
+def optimizer_steps(run: Run) -> set[float]:
+    checkpoint = load_checkpoint(run.checkpoints)
+    assert checkpoint is not None
+    return {float(value) for name, value in checkpoint.optimizers["segmentor"].items() if name.endswith("step")}
 
 
 @pytest.fixture
@@ -170,14 +177,34 @@ train.train(Run.open(Path({str(killed.folder)!r})), Project.open(Path({str(a_pro
 
 
 def test_a_round_starts_from_the_model_in_use_unless_told_otherwise(a_project: Project) -> None:
-    train(a_run(a_project, a_config()), a_project)
+    first = a_run(a_project, a_config())
+    train(first, a_project)
+    model = Model.load(a_project.models_folder / "0001")
+    before = load_checkpoint(first.checkpoints, model.checkpoint)
     warm, cold = a_run(a_project, a_config(iterations=1, learning_rate=1e-12)), a_run(a_project, a_config(iterations=1))
     train(warm, a_project, promotes=False)
     train(cold, a_project, promotes=False, from_scratch=True)
 
+    assert before is not None
+    raw = before.networks["segmentor"]
+    assert all(torch.allclose(raw[name], weight, atol=1e-5) for name, weight in last_weights(warm).items())
+    assert not all(torch.allclose(raw[name], weight, atol=1e-5) for name, weight in last_weights(cold).items())
+    assert optimizer_steps(warm) == {model.step + 1}  # a fresh optimizer would begin with large steps
+    assert optimizer_steps(cold) == {1}
+
+
+def test_a_model_whose_run_is_gone_or_that_another_method_goes_on_with_gives_its_weights(a_project: Project) -> None:
+    first = a_run(a_project, a_config())
+    train(first, a_project)
+    other = a_run(a_project, replace(a_config(iterations=1), method="naive"))
+    train(other, a_project, promotes=False)
+    assert optimizer_steps(other) == {1}
+    shutil.rmtree(first.folder)
+    same = a_run(a_project, a_config(iterations=1, learning_rate=1e-12))
+    train(same, a_project, promotes=False)
+    assert optimizer_steps(same) == {1}
     used = Model.load(a_project.models_folder / "0001").weights
-    assert all(torch.allclose(used[name], weight, atol=1e-5) for name, weight in last_weights(warm).items())
-    assert not all(torch.allclose(used[name], weight, atol=1e-5) for name, weight in last_weights(cold).items())
+    assert all(torch.allclose(used[name], weight, atol=1e-5) for name, weight in last_weights(same).items())
 
 
 def test_a_model_that_makes_the_hold_out_worse_is_not_promoted(a_project: Project) -> None:
