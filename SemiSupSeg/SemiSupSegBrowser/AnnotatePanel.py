@@ -63,9 +63,10 @@ class AnnotatePanel(Panel):
                             "In the axial slice on show, what is painted is the organ and the rest is not")  # fmt: skip
             with html.Div(classes="ss-buttons"):
                 self.button("ignore", ("annotate.ignoring ? 'Store what is ignored' : 'Ignore here'",), self.ignore,
-                            self._mayIgnore, "Paint what training leaves out; click again to store it")  # fmt: skip
-                self.button("ignoreNothing", "Ignore nothing", self.ignoreNothing, self._mayIgnoreNothing,
-                            "Nothing is left out any more")  # fmt: skip
+                            lambda: self.session.may_ignore,
+                            "Paint what training leaves out; click again to store it")  # fmt: skip
+                self.button("ignoreNothing", "Ignore nothing", self.ignoreNothing,
+                            lambda: self.session.may_ignore_nothing, "Nothing is left out any more")  # fmt: skip
                 html.Span("{{ annotate.ignored }}", classes="ss-quiet")
 
     def content(self) -> dict[str, Any]:
@@ -197,13 +198,3 @@ class AnnotatePanel(Panel):
     def ignoreNothing(self) -> None:
         """Take back all that is left out in this case."""
         self.session.set_ignore(np.zeros(self.session.current_case.grid().shape, bool))
-
-    def _mayIgnore(self) -> str | None:
-        if (reason := self.session.may_change) is not None:
-            return reason
-        return None if self.app.view.volumeNode is not None else "Ignore here: open a case first"
-
-    def _mayIgnoreNothing(self) -> str | None:
-        if (reason := self._mayIgnore()) is not None:
-            return reason
-        return None if self.session.ignored_voxels else "Ignore nothing: nothing is left out in this case"

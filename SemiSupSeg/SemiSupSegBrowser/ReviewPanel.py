@@ -9,7 +9,6 @@ from trame.widgets import html
 from trame.widgets.vuetify3 import VCheckbox, VSelect, VSlider
 
 from SemiSupSegLib.errors import ProjectError
-from SemiSupSegLib.project.annotation import State
 
 from .Panel import Panel
 
@@ -72,7 +71,7 @@ class ReviewPanel(Panel):
             self.button("reject", "Reject (X)", session.reject, lambda: session.may_reject,
                         "A later model may propose again", color="error")  # fmt: skip
             self.button("flag", "Flag (F)", session.flag, lambda: session.may_flag, "Leaves it to somebody else")
-            self.button("absent", "Absent", session.mark_absent, self._mayBeAbsent,
+            self.button("absent", "Absent", session.mark_absent, lambda: session.may_mark_absent,
                         "It was looked for and is not there")  # fmt: skip
 
     def _looking(self) -> None:
@@ -173,18 +172,11 @@ class ReviewPanel(Panel):
         return self.session.may_show_map(UNCERTAINTY) or self.session.may_show_map(MUTUAL_INFORMATION)
 
     def _mayEdit(self) -> str | None:
-        if (reason := self.session.may_change) is not None:
+        if (reason := self.session.may_edit) is not None:
             return reason
-        row = self.session.selected
-        if row is None:
-            return "Edit: select a proposal first"
-        return None if self.app.view.segmentOf(row.label) else f"Edit: {row.label} has no segment in this case"
+        organ = self.session.selected.label
+        return None if self.app.view.segmentOf(organ) else f"Edit: {organ} has no segment in this case"
 
-    def _mayBeAbsent(self) -> str | None:
-        row = self.session.selected
-        if row is None:
-            return "Absent: select a proposal first"
-        return self.session.may_set_state(row.label, State.ABSENT, row.case)
 
 
 def _row(row: Any) -> dict[str, Any]:

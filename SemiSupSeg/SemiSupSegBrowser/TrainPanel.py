@@ -20,7 +20,6 @@ class TrainPanel(Panel):
     """Preset, device, estimate, progress and curve."""
 
     name = "training"
-    _asked = False
 
     def build(self) -> None:
         """See :meth:`.Panel.build`."""
@@ -44,18 +43,19 @@ class TrainPanel(Panel):
             self.button("train", "Train", self.train, lambda: session.may_train,
                         "Trains in a process of its own; you can go on painting", color="primary",
                         v_show="!training.active")  # fmt: skip
-            self.button("pause", "Pause", session.stop, self._mayPause,
+            self.button("pause", "Pause", session.pause, lambda: session.may_pause,
                         "Writes a checkpoint and gives the machine back; Resume goes on from there",
                         v_show="training.active")  # fmt: skip
-            self.button("stop", ("training.asked ? 'End it now' : 'Stop & keep best'",), self.stop,
-                        self._mayStop, "Ends the training for good: its best checkpoint on the hold-out becomes the "
-                        "model in use, unless the hold-out would get worse",
+            self.button("stop", ("training.asked ? 'End it now' : 'Stop & keep best'",), session.end,
+                        lambda: session.may_end, "Ends the training for good: its best checkpoint on the hold-out "
+                        "becomes the model in use, unless the hold-out would get worse",
                         v_show="training.active || !may.stop")  # fmt: skip
             self.button("resume", "Resume", session.resume, lambda: session.may_resume,
                         "Goes on from the last checkpoint", v_show="!training.active && !may.resume")  # fmt: skip
-            self.button("preview", ("training.ahead ? 'Preview now' : 'Propose labels'",), self.preview,
-                        self._mayPreview, "While a training goes on: shows what it would propose now in the case that "
-                        "is open. Otherwise the model in use proposes labels, in all cases when none is")  # fmt: skip
+            self.button("preview", ("training.ahead ? 'Preview now' : 'Propose labels'",), session.propose,
+                        lambda: session.may_propose, "While a training goes on: shows what it would propose now in "
+                        "the case that is open. Otherwise the model in use proposes labels, in all cases when none "
+                        "is")  # fmt: skip
             self.button("rollback", "Previous model", session.rollback, lambda: session.may_rollback,
                         "The model in use now stays on disk")  # fmt: skip
         with html.Div(v_if=("training.words",), raw_attrs=['id="progress"']):
@@ -73,7 +73,6 @@ class TrainPanel(Panel):
         session = self.session
         progress, curves = session.progress, session.curves
         active = progress is not None and progress.active
-        self._asked = active and (self._asked or session.ending)
         fraction = None if progress is None or progress.fraction is None else round(100 * progress.fraction)
         known = "" if fraction is None else f"{fraction} %"
         best = f"◆ best so far: Dice {curves.best[1]:.2f} at step {curves.best[0]}" if curves.best else ""
@@ -83,7 +82,7 @@ class TrainPanel(Panel):
                  "value": row.name} for row in session.presets
             ],
             "active": active,
-            "asked": self._asked,
+            "asked": session.ending,
             "ahead": session.looks_ahead,
             "estimate": _estimate(session, progress if active else None),
             "percent": fraction,
@@ -111,43 +110,6 @@ class TrainPanel(Panel):
             SemiSupSegError: ``session.may_train`` gives a reason, or the engine cannot be started.
         """
         self.session.train(device=str(self.state.device), from_scratch=bool(self.state.from_scratch))
-
-    def stop(self) -> None:
-        """End the training and keep its best checkpoint; while it is ending already, end it at once.
-
-        Raises:
-            SemiSupSegError: ``session.may_keep_best`` gives a reason, or the engine cannot be started.
-        """
-        if self._asked:
-            self.session.stop(now=True)
-        else:
-            self.session.keep_best()
-        self._asked = True
-
-    def preview(self) -> None:
-        """Let the training show what it would propose now, or the model in use propose labels.
-
-        Raises:
-            SemiSupSegError: ``session.may_preview`` or ``session.may_predict`` gives a reason.
-        """
-        session, case = self.session, self.session.current_case
-        if session.looks_ahead:
-            session.preview()
-        else:
-            session.predict(None if case is None else [case.id])
-
-    def _mayPreview(self) -> str | None:
-        session = self.session
-        return session.may_preview if session.looks_ahead else session.may_predict
-
-    def _mayPause(self) -> str | None:
-        if self._asked:
-            return "Pause: it is ending already"
-        reason = self.session.may_stop
-        return None if reason is None else f"Pause:{reason.partition(':')[2]}"
-
-    def _mayStop(self) -> str | None:
-        return self.session.may_stop if self._asked else self.session.may_keep_best
 
     def _choosePreset(self, *_said: Any) -> None:
         if self.state.preset != self.session.preset:

@@ -45,9 +45,16 @@ class AnnotatePanel(Panel):
             "In the slice that is shown, what is painted is the organ and the rest is not"))  # fmt: skip
         ui.ignoreButton.connect("toggled(bool)", lambda on: self.attempt(self.ignore, on))
         self.rule(
-            ui.ignoreButton, self._mayIgnore, _("Paint what training and scores leave out; click again to store it")
+            ui.ignoreButton,
+            lambda: self.session.may_ignore,
+            _("Paint what training and scores leave out; click again to store it"),
         )
-        self.bind(ui.ignoreNothingButton, self.ignoreNothing, self._mayIgnoreNothing, _("Nothing is left out any more"))
+        self.bind(
+            ui.ignoreNothingButton,
+            self.ignoreNothing,
+            lambda: self.session.may_ignore_nothing,
+            _("Nothing is left out any more"),
+        )
         view.onShown = self.showCase
         self.showCase()
 
@@ -181,13 +188,3 @@ class AnnotatePanel(Panel):
         index = self.ui.organBox.findData(self._view.labelOf(segment) or "-") if segment else -1
         if index > 0:
             self.ui.organBox.setCurrentIndex(index)
-
-    def _mayIgnore(self) -> str | None:
-        if (reason := self.session.may_change) is not None:
-            return reason
-        return None if self._view.volumeNode is not None else _("Ignore here: open a case first")
-
-    def _mayIgnoreNothing(self) -> str | None:
-        if (reason := self._mayIgnore()) is not None:
-            return reason
-        return None if self.session.ignored_voxels else _("Ignore nothing: nothing is left out in this case")

@@ -81,7 +81,8 @@ class ReviewPanel(Panel):
         bind(ui.editButton, self.edit, self._mayEdit, _("Takes the brush for this organ; again puts it away"))
         bind(ui.rejectButton, session.reject, lambda: session.may_reject, _("A later model may propose again"))
         bind(ui.flagButton, session.flag, lambda: session.may_flag, _("Leaves it to somebody else"))
-        bind(ui.absentButton, session.mark_absent, self._mayBeAbsent, _("It was looked for and is not there"))
+        absent = _("It was looked for and is not there")
+        bind(ui.absentButton, session.mark_absent, lambda: session.may_mark_absent, absent)
         bind(
             ui.worstButton,
             session.worst_slice,
@@ -224,21 +225,8 @@ class ReviewPanel(Panel):
         return self.session.may_show_map(UNCERTAINTY) or self.session.may_show_map(MUTUAL_INFORMATION)
 
     def _mayEdit(self) -> str | None:
-        if (reason := self.session.may_change) is not None:
+        if (reason := self.session.may_edit) is not None:
             return reason
-        row = self.session.selected
-        if row is None:
-            return _("Edit: select a proposal first")
-        return (
-            None
-            if self._view.segmentOf(row.label)
-            else _("Edit: {organ} has no segment in this case").format(organ=row.label)
-        )
-
-    def _mayBeAbsent(self) -> str | None:
-        from SemiSupSegLib.project.annotation import State
-
-        row = self.session.selected
-        if row is None:
-            return _("Absent: select a proposal first")
-        return self.session.may_set_state(row.label, State.ABSENT, row.case)
+        organ = self.session.selected.label
+        missing = _("Edit: {organ} has no segment in this case").format(organ=organ)
+        return None if self._view.segmentOf(organ) else missing

@@ -31,7 +31,6 @@ class TrainPanel(Panel):
         self.plot = TrainingPlot(scene)
         self.plotView: Any = None
         self._plotViewNode: Any = None
-        self._asked = False
         ui = self.ui
         for row in session.presets:
             ui.presetBox.addItem(
@@ -51,13 +50,13 @@ class TrainPanel(Panel):
             lambda: session.may_train,
             _("Trains in a process of its own; you can go on painting"),
         )
-        self.bind(ui.pauseButton, self.pause, self._mayPause, _(
+        self.bind(ui.pauseButton, session.pause, lambda: session.may_pause, _(
             "Writes a checkpoint and gives the machine back; Resume goes on from there"))  # fmt: skip
-        self.bind(ui.stopButton, self.stop, self._mayStop, _(
+        self.bind(ui.stopButton, session.end, lambda: session.may_end, _(
             "Ends the training for good: its best checkpoint on the hold-out becomes the model in use, "
             "unless the hold-out would get worse"))  # fmt: skip
         self.bind(ui.resumeButton, session.resume, lambda: session.may_resume, _("Goes on from the last checkpoint"))
-        self.bind(ui.previewButton, self.preview, self._mayPreview, _(
+        self.bind(ui.previewButton, session.propose, lambda: session.may_propose, _(
             "While a training goes on: shows what it would propose now in the case that is open. Otherwise the model "
             "in use proposes labels for that case, or for all when none is open"))  # fmt: skip
         self.bind(
@@ -78,9 +77,7 @@ class TrainPanel(Panel):
     def _showProgress(self, progress: Any) -> None:
         ui = self.ui
         active = progress is not None and progress.active
-        # Also when it was asked before Slicer was closed: the file says so.
-        self._asked = active and (self._asked or self.session.ending)
-        ui.stopButton.setText(_("End it now") if self._asked else _("Stop && keep best"))
+        ui.stopButton.setText(_("End it now") if self.session.ending else _("Stop && keep best"))
         keeps = self.session.may_keep_best is None
         ui.previewButton.setText(_("Preview now") if self.session.looks_ahead else _("Propose labels"))
         for widget in (ui.trainButton, ui.presetBox):
@@ -157,52 +154,6 @@ class TrainPanel(Panel):
         ui = self.ui
         device = str(ui.deviceBox.itemData(ui.deviceBox.currentIndex))
         self.session.train(device=device, from_scratch=bool(ui.scratchBox.checked))
-
-    def pause(self) -> None:
-        """Ask the training to write a checkpoint and end.
-
-        Raises:
-            ProjectError: nothing is under way.
-        """
-        self.session.stop()
-        self._asked = True
-
-    def stop(self) -> None:
-        """End the training and keep its best checkpoint; while it is ending already, end it at once.
-
-        Raises:
-            SemiSupSegError: ``session.may_keep_best`` gives a reason, or the engine cannot be started.
-        """
-        if self._asked:
-            self.session.stop(now=True)
-        else:
-            self.session.keep_best()
-        self._asked = True
-
-    def preview(self) -> None:
-        """Let the training show what it would propose now, or the model in use propose labels.
-
-        Raises:
-            SemiSupSegError: ``session.may_preview`` or ``session.may_predict`` gives a reason.
-        """
-        session, case = self.session, self.session.current_case
-        if session.looks_ahead:
-            session.preview()
-        else:
-            session.predict(None if case is None else [case.id])
-
-    def _mayPreview(self) -> str | None:
-        session = self.session
-        return session.may_preview if session.looks_ahead else session.may_predict
-
-    def _mayPause(self) -> str | None:
-        if self._asked:
-            return _("Pause: it is ending already")
-        reason = self.session.may_stop
-        return None if reason is None else _("Pause") + f":{reason.partition(':')[2]}"
-
-    def _mayStop(self) -> str | None:
-        return self.session.may_stop if self._asked else self.session.may_keep_best
 
     def _choosePreset(self) -> None:
         self.session.preset = str(self.ui.presetBox.itemData(self.ui.presetBox.currentIndex))

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["VERBS"]
 
-FIRST_SHARE = 0.7
-"""Share of a relabelling's budget, and of its learning rate's schedule, that the first model gets when it has to be
-trained; the rounds share the rest."""
 SELECTIONS = ("score", "uncertainty", "confidence")
 """Of ``engine.selection``, which needs torch."""
 
@@ -99,10 +96,12 @@ def _relabel(args: argparse.Namespace) -> int:
         outcome = resume_relabelling(project, reference=args.reference, perform=_perform, on_round=on_round)
     else:
         start, config = _start(project, args)
-        if start is None:
-            return 0  # stopped
+        if start is None:  # stopped before the first round
+            if args.json:
+                print_json({"rounds": [], "finished": False, "promoted": None})
+            return 0
         how = Relabelling(
-            args.rounds, args.gamma_max, not args.recompute, args.reference, args.select, args.all_parts, FIRST_SHARE
+            args.rounds, args.gamma_max, not args.recompute, args.reference, args.select, args.all_parts
         )
         outcome = relabel(project, config, how, start=start, perform=_perform, on_round=on_round)
     if args.json:
@@ -121,6 +120,7 @@ def _relabel(args: argparse.Namespace) -> int:
 def _start(project: Project, args: argparse.Namespace) -> tuple[Path | None, Config]:
     """Folder of the first model, trained now where there is none, and the configuration of one round."""
     from ..engine.model import Model
+    from ..engine.round import FIRST_SHARE
     from ..engine.train import train
     from ..methods.base import method_named
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,8 @@ def _predict(args: argparse.Namespace) -> int:
         raise UsageError(msg)
     project = open_project(args)
     model, inference = _ready(project, args) if args.run is None else _preview(project, args)
+    if args.all_parts:
+        model = replace(model, parts={})
     if not args.json:
         what = model.name if model.preview else f"model {model.name} of run {model.run}"
         print(f"{what}, on {inference.device} ({inference.reason})")
@@ -101,14 +104,7 @@ def _predict_cases(args: argparse.Namespace, project: Project, model: Model, inf
 
     cases = cases_to_predict(project, args.case)
     result = predict_cases(
-        project,
-        cases,
-        model,
-        passes=args.passes,
-        maps=args.maps,
-        all_parts=args.all_parts,
-        inference=inference,
-        on_progress=_percent(),
+        project, cases, model, passes=args.passes, maps=args.maps, inference=inference, on_progress=_percent()
     )
     if args.json:
         print_json({"model": model.name, "cases": result.volumes, "refused": result.refused})
@@ -125,14 +121,7 @@ def _predict_folder(args: argparse.Namespace, model: Model, inference: Inference
     from ..engine.predict_many import predict_folder
 
     result = predict_folder(
-        model,
-        args.images,
-        args.output,
-        passes=args.passes,
-        maps=args.maps,
-        all_parts=args.all_parts,
-        inference=inference,
-        on_progress=_percent(),
+        model, args.images, args.output, passes=args.passes, maps=args.maps, inference=inference, on_progress=_percent()
     )
     if args.json:
         print_json(

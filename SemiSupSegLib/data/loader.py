@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
+from types import TracebackType
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -183,7 +185,15 @@ def _drain(batches: Iterator[object]) -> None:
 
 def _begin_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the training process's to handle; it ends the workers
+    sys.excepthook = _tell
     torch.set_num_threads(1)
+
+
+def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """``sys.excepthook`` of a worker: the thread that hands tensors over has lost a training process that was
+    interrupted just then, which is nothing to tell."""
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ..data.prepare import PreparedCase
 from ..project.annotation import label_mask
-from ..project.geometry import Grid, array_xyz, image_from_xyz
+from ..project.geometry import Grid, image_from_kji
 
-__all__ = ["PART_ML", "agreed_parts", "annotated_parts", "largest_parts", "most_parts"]
+__all__ = ["PART_ML", "agreed_parts", "annotated_parts", "largest_parts", "most_parts", "numbered_parts"]
 
 SPECK = 0.02
 """Share of a label's voxels below which a part is a slip of the brush."""
@@ -82,6 +82,5 @@ def numbered_parts(mask: NDArray[np.bool_]) -> NDArray[np.integer]:
     """Number of the part of each voxel of a mask (three axes, in any order), from 1; 0 outside."""
     import SimpleITK as sitk  # noqa: N813  everybody's name for it
 
-    image = image_from_xyz(mask, Grid(mask.shape, (1.0, 1.0, 1.0)))
-    numbered = sitk.ConnectedComponent(image, True)
-    return np.asarray(array_xyz(numbered))
+    image = image_from_kji(mask, Grid(mask.shape[::-1], (1.0, 1.0, 1.0)))  # whatever the order: nothing is copied
+    return np.asarray(sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True)))

@@ -19,7 +19,7 @@ from .volume import Inference
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813  everybody's name for it
 
-__all__ = ["PASSES", "halves", "predict_case", "predict_volume", "predictor"]
+__all__ = ["PASSES", "Progress", "halves", "predict_case", "predict_volume", "predictor"]
 
 PASSES = 8
 """Dropout passes unless told otherwise."""
@@ -43,7 +43,6 @@ def predict_volume(
     memory_gb: float | None = None,
     inference: Inference | None = None,
     scratch: Path | None = None,
-    all_parts: bool = False,
 ) -> Prediction:
     """Predict one volume.
 
@@ -56,11 +55,9 @@ def predict_volume(
         memory_gb: what inference may take; None: a share of what is free.
         inference: from :func:`predictor`, where several volumes are predicted.
         scratch: folder for temporary files of very large volumes.
-        all_parts: propose all that is above one half, not only as many connected parts of each label as all annotated
-            cases have (:attr:`.Model.parts`).
 
     Returns:
-        The prediction, on the grid of ``image``.
+        The prediction, on the grid of ``image``: of each label as many connected parts as :attr:`.Model.parts` says.
 
     Raises:
         RunError: no device, no memory, or no finite numbers.
@@ -76,7 +73,7 @@ def predict_volume(
 
     statistics = inference.run(values, len(model.label_set), passes=passes, on_progress=say, scratch=scratch)
     passes = passes if statistics.entropy is not None else 0
-    parts = () if all_parts else tuple(model.parts.get(name) for name in model.label_set.names)
+    parts = tuple(model.parts.get(name) for name in model.label_set.names)
     return Prediction(statistics, training, own, model.label_set, passes, parts)
 
 
@@ -87,7 +84,6 @@ def predict_case(
     *,
     passes: int = PASSES,
     maps: Maps = "auto",
-    all_parts: bool = False,
     inference: Inference | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -105,13 +101,7 @@ def predict_case(
     scratch.mkdir(parents=True, exist_ok=True)
     half = halves(on_progress)
     prediction = predict_volume(
-        model,
-        case.image(),
-        passes=passes,
-        inference=inference,
-        on_progress=half(0.0),
-        scratch=scratch,
-        all_parts=all_parts,
+        model, case.image(), passes=passes, inference=inference, on_progress=half(0.0), scratch=scratch
     )
     folder = project.predictions_folder / case.id
     checked = graph if graph.forbidden.any() else None

@@ -44,7 +44,6 @@ def predict_cases(
     *,
     passes: int = PASSES,
     maps: Maps = "auto",
-    all_parts: bool = False,
     inference: Inference | None = None,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> Predicted:
@@ -56,9 +55,7 @@ def predict_cases(
     inference = inference or predictor(model)
 
     def work(case: Case, say: Progress) -> dict[str, Any]:
-        said = predict_case(
-            project, case, model, passes=passes, maps=maps, all_parts=all_parts, inference=inference, on_progress=say
-        )
+        said = predict_case(project, case, model, passes=passes, maps=maps, inference=inference, on_progress=say)
         labels: dict[str, Any] = said["labels"]
         return labels
 
@@ -72,7 +69,6 @@ def predict_folder(
     *,
     passes: int = PASSES,
     maps: Maps = "auto",
-    all_parts: bool = False,
     inference: Inference | None = None,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> Predicted:
@@ -86,7 +82,6 @@ def predict_folder(
             labels overlap), NAME_uncertainty.nii.gz and the maps of each label in ``maps/``.
         passes: dropout passes.
         maps: which labels get maps.
-        all_parts: as of :func:`predict_volume`.
         inference: from :func:`predictor`.
         on_progress: told the share that is done and the name of the volume.
 
@@ -99,7 +94,6 @@ def predict_folder(
         msg = f"{output} holds the images themselves: give another folder for what is predicted"
         raise RunError(msg)
     output.mkdir(parents=True, exist_ok=True)
-    inference = inference or predictor(model)
     ready = inference or predictor(model)
 
     def work(pair: Pair, say: Progress) -> dict[str, Any]:
@@ -107,13 +101,7 @@ def predict_folder(
             raise ImageError(pair.problem)
         half = halves(say)
         prediction = predict_volume(
-            model,
-            read_volume(pair.image),
-            passes=passes,
-            inference=ready,
-            on_progress=half(0.0),
-            scratch=output,
-            all_parts=all_parts,
+            model, read_volume(pair.image), passes=passes, inference=ready, on_progress=half(0.0), scratch=output
         )
         return write_files(prediction, Layout.outside(output, names[pair.image]), maps=maps, on_progress=half(0.5))
 

@@ -19,10 +19,13 @@ from ..project.paths import inside
 from ..project.project import Project
 from .selection import Select
 
-__all__ = ["Relabelling", "Round", "last_round"]
+__all__ = ["FIRST_SHARE", "Relabelling", "Round", "last_round"]
 
 FORMAT_VERSION = 1
 ROUND_FILE = "relabelling.json"
+FIRST_SHARE = 0.7
+"""Share of a relabelling's budget, and of its learning rate's schedule, that the first model gets when it has to be
+trained; the rounds share the rest."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Relabelling:
     all_parts: bool = False
     """Choose among all predicted positives (the paper), not only among as many connected parts, the largest ones, as
     the label has where it is annotated."""
-    begins: float = 0.7
+    begins: float = FIRST_SHARE
     """Where in the schedule of the learning rate the rounds begin, in [0, 1): they go on from what the first model
     learnt. A restart at the peak would first forget some of it."""
 

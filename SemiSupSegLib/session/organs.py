@@ -203,6 +203,18 @@ class Organs(LabelNames):
             self._ignored = (key, 0 if mask is None else int(np.count_nonzero(mask)))
         return self._ignored[1]
 
+    @property
+    def may_ignore(self) -> str | None:
+        """Why nothing can be excluded from training and scores; None when something can."""
+        return self._may_change_case("Ignore here")
+
+    @property
+    def may_ignore_nothing(self) -> str | None:
+        """Why no exclusion can be taken back; None when one can."""
+        button = "Ignore nothing"
+        nothing = None if self.ignored_voxels else f"{button}: nothing is left out in this case"
+        return self._may_change_case(button) or nothing
+
     def set_ignore(self, mask: NDArray[np.bool_]) -> None:
         """Exclude voxels of the current case from training and scores; all False takes it back.
 

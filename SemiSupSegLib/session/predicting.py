@@ -98,6 +98,25 @@ class Predicting(Training):
         verb = ("predict", self._root, "--json", "--case", case.id, "--run", run.id)
         self._begin(self._child("preview", f"previewing case {case.id}", *verb))
 
+    @property
+    def may_propose(self) -> str | None:
+        """Why nothing can be proposed now, by the training or else by the model in use; None when something can."""
+        return self.may_preview if self.looks_ahead else self.may_predict
+
+    def propose(self) -> None:
+        """Let the training show what it would propose now; without one, let the model in use propose labels for the
+        current case, for all cases without a current one.
+
+        Raises:
+            ProjectError: :attr:`may_propose` gives a reason.
+            RunError: the engine cannot be started.
+        """
+        if self.looks_ahead:
+            self.preview()
+        else:
+            case = self.current_case
+            self.predict(None if case is None else [case.id])
+
     def predict_folder(self, images: Path, output: Path) -> None:
         """Propose labels for volumes that are no cases of the project.
 

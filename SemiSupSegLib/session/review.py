@@ -50,6 +50,19 @@ class Review(Looking):
         said = "Flag: it is flagged already" if row is not None and row.decision == "flagged" else None
         return self._may_decide("Flag", empty=True) or said
 
+    @property
+    def may_edit(self) -> str | None:
+        """Why the organ that is looked at cannot be painted; None when it can."""
+        return self._may_change("Edit") or (None if self.selected is not None else "Edit: select a proposal first")
+
+    @property
+    def may_mark_absent(self) -> str | None:
+        """Why the organ that is looked at cannot be said to be absent; None when it can."""
+        row = self.selected
+        if row is None:
+            return "Absent: select a proposal first"
+        return self.may_set_state(row.label, State.ABSENT, row.case)
+
     def _may_decide(self, button: str, *, empty: bool) -> str | None:
         if (reason := self._may_change(button)) is not None:
             return reason
@@ -69,6 +82,7 @@ class Review(Looking):
 
     @threshold.setter
     def threshold(self, value: float) -> None:
+        """Raises ProjectError for anything but 0 to 1."""
         require(None if 0 <= value <= 1 else f"Threshold: expected 0 to 1, found {value:g}")
         if value != self._saved.threshold:
             self._remember(threshold=float(value))
@@ -104,8 +118,12 @@ class Review(Looking):
         self._decide(proposals.flag, "flagged")
 
     def mark_absent(self) -> None:
-        """Say that the selected label is not there: the answer to a proposal in which nothing was found."""
-        require(None if self.selected is not None else "Absent: select a proposal first")
+        """Say that the selected label is not there: the answer to a proposal in which nothing was found.
+
+        Raises:
+            ProjectError: :attr:`may_mark_absent` gives a reason.
+        """
+        require(self.may_mark_absent)
         case_id, label = self._key()
         self.set_state(label, State.ABSENT, case_id)
         self._after((case_id, label), None)

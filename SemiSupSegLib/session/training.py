@@ -97,6 +97,27 @@ class Training(TrainingRules):
         self._launch = self._child("keep", words, "stop", self._root, run.id, "--keep-best", "--json")
         self._tell_progress(Progress(run.id, "keeping", True, f"{words}: it is scored on the hold-out first"))
 
+    def pause(self) -> None:
+        """Ask the training to write a checkpoint and end, to be resumed.
+
+        Raises:
+            ProjectError: :attr:`may_pause` gives a reason.
+        """
+        require(self.may_pause)
+        self.stop()
+
+    def end(self) -> None:
+        """End the training for good and keep its best checkpoint; while it is ending already, end it at once.
+
+        Raises:
+            ProjectError: :attr:`may_end` gives a reason.
+            RunError: the engine cannot be started.
+        """
+        if self.ending:
+            self.stop(now=True)
+        else:
+            self.keep_best()
+
     def resume(self) -> None:
         """Go on from the last checkpoint of the last training.
 

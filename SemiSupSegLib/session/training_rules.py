@@ -88,11 +88,24 @@ class TrainingRules(Cases):
     @property
     def may_stop(self) -> str | None:
         """Why there is nothing to stop; None when there is."""
+        return self._may_stop("Stop")
+
+    @property
+    def may_pause(self) -> str | None:
+        """Why no training can be asked to write a checkpoint and end; None when one can."""
+        return "Pause: it is ending already" if self.ending else self._may_stop("Pause")
+
+    @property
+    def may_end(self) -> str | None:
+        """Why no training can be ended for good; None when one can: with its best kept, or at once while it ends."""
+        return self.may_stop if self.ending else self.may_keep_best
+
+    def _may_stop(self, button: str) -> str | None:
         if self._launch is not None:
             return None
         if self._progress is None or not self._progress.active:
-            return "Stop: no training is under way"
-        return None if self._owner is None else f"Stop: {self._owner.sentence}"
+            return f"{button}: no training is under way"
+        return None if self._owner is None else f"{button}: {self._owner.sentence}"
 
     @property
     def may_keep_best(self) -> str | None:
@@ -114,7 +127,9 @@ class TrainingRules(Cases):
     @property
     def ending(self) -> bool:
         """Whether the training was asked to end and has not yet, by whomever."""
-        if self._launch is not None or self._story is None or self._progress is None:
+        if self._launch is not None:
+            return self._launch.cancelled or self._launch.kind == "keep"
+        if self._story is None or self._progress is None:
             return False
         return self._progress.active and self._story.run.stop_requested
 

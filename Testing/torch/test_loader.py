@@ -23,7 +23,7 @@ from SemiSupSegLib.data import distance
 from SemiSupSegLib.data.batch import Batch
 from SemiSupSegLib.data.cache import StoredArray
 from SemiSupSegLib.data.distance import crop_distance, crop_distances, with_distance
-from SemiSupSegLib.data.loader import loader
+from SemiSupSegLib.data.loader import _tell, loader
 from SemiSupSegLib.data.prepare import prepare, prepare_holdout
 from SemiSupSegLib.data.prepared import PreparedCase
 from SemiSupSegLib.data.source import PatchSource
@@ -217,6 +217,16 @@ def test_a_dead_worker_ends_the_run_in_one_sentence(a_source: Callable[..., Patc
     assert "ended unexpectedly" in str(error.value)
     assert "resume" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("lost", [BrokenPipeError(), ConnectionResetError(), EOFError(), None])
+def test_a_worker_tells_errors_but_not_that_the_training_process_is_gone(
+    lost: Exception | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a worker's thread says when Ctrl-C comes just while it hands a tensor over; None: any other error."""
+    error = lost or ValueError("a fault of ours")
+    _tell(type(error), error, None)
+    assert capsys.readouterr().err == ("" if lost else "ValueError: a fault of ours\n")
 
 
 SCRIPT = """
