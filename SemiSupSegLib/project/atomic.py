@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,12 @@ from ..errors import ProjectError
 __all__ = [
     "WriteError", "fsync_file", "fsync_folder", "replace_file", "replacing", "temp_beside", "write_bytes", "write_json",
 ]  # fmt: skip
+
+OTHERS_HOLD_FILES = os.name == "nt"
+"""Windows replaces no file that another program has open, as one that reads progress, or scans for viruses, has for a
+moment."""
+PATIENCE = 2.0
+"""Seconds to wait for such a program."""
 
 
 class WriteError(ProjectError, OSError):
@@ -47,12 +54,25 @@ def replace_file(temp: Path, path: Path) -> None:
     """
     try:
         fsync_file(temp)
-        os.replace(temp, path)  # noqa: PTH105  tests record this call
+        _replace(temp, path)
         fsync_folder(path.parent)
     except OSError as error:
         raise _write_error(error, path) from error
     finally:
         temp.unlink(missing_ok=True)
+
+
+def _replace(temp: Path, path: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            os.replace(temp, path)  # noqa: PTH105  tests record this call
+        except PermissionError:
+            if not OTHERS_HOLD_FILES or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextmanager

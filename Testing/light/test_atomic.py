@@ -121,3 +121,29 @@ def test_a_folder_is_not_synced_on_windows(a_file: Path, monkeypatch: pytest.Mon
     finally:
         monkeypatch.undo()
     assert synced == []
+
+
+@pytest.mark.parametrize("seen", [2, 10**9])
+def test_on_windows_a_file_that_somebody_reads_for_a_moment_is_waited_for(
+    a_file: Path, monkeypatch: pytest.MonkeyPatch, seen: int
+):
+    """Windows refuses to replace a file that is open; ``seen`` attempts meet a reader."""
+    replace, attempts = os.replace, []
+
+    def read_meanwhile(temp: Path, path: Path) -> None:
+        attempts.append(path)
+        if len(attempts) <= seen:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        replace(temp, path)
+
+    monkeypatch.setattr(os, "replace", read_meanwhile)
+    monkeypatch.setattr(atomic, "OTHERS_HOLD_FILES", True)
+    monkeypatch.setattr(atomic, "PATIENCE", 0.05)
+    if seen == 2:
+        write_bytes(a_file, b"new")
+        assert a_file.read_bytes() == b"new"
+    else:
+        with pytest.raises(WriteError, match="Permission denied"):
+            write_bytes(a_file, b"new")
+        assert a_file.read_bytes() == b"old"
+    assert list(a_file.parent.iterdir()) == [a_file]

@@ -115,12 +115,15 @@ def caption(args: argparse.Namespace, records: list[dict[str, Any]]) -> str:
 
 
 def machine() -> str:
-    """Processor, cores, Python."""
+    """Processor, cores that this process may use, Python."""
     name, file = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if file.is_file():
         lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
         name = lines[0].partition(":")[2].strip() if lines else name
-    return f"{os.cpu_count()} cores of {name}, Python {platform.python_version()}"
+    there = os.cpu_count() or 1
+    used = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
+    cores = f"{there} cores" if used == there else f"{used} of {there} cores"
+    return f"{cores} of {name}, Python {platform.python_version()}"
 
 
 def publish(args: argparse.Namespace, *parts: str) -> None:
