@@ -41,6 +41,30 @@ def real_data() -> Path:
 
 
 @pytest.fixture
+def a_small_study(tmp_path: Path) -> Any:
+    """A project with two annotated synthetic cases to train on and one to score on, small enough for real trainings."""
+    from SemiSupSegLib.project.annotation import Annotation, State
+    from SemiSupSegLib.project.geometry import image_from_kji
+    from SemiSupSegLib.project.labels import LabelSet
+    from SemiSupSegLib.project.project import Project
+    from SemiSupSegLib.project.synthetic import ORGANS, synthetic_case
+
+    project = Project.create(tmp_path / "study", label_set=LabelSet.from_names(ORGANS))
+    for number in range(3):
+        made = synthetic_case(number, size=(36, 30, 24))
+        project.add_case(
+            f"case_{number}",
+            image_from_kji(made.image, made.grid),
+            labels=made.labels[None],
+            annotations={name: Annotation(State.COMPLETE) for name in ORGANS},
+            modality="MR",
+            split="holdout" if number == 2 else "train",
+            who="test",
+        )
+    return project
+
+
+@pytest.fixture
 def distance() -> Callable[..., float]:
     """How far two trainings from scratch ended from each other, as a share of the way that the first one went.
 

@@ -43,6 +43,9 @@ class Batch:
     """(B, K, *S) float32 in [-1, 1]: signed distance to each label's surface, negative inside, +1 where the label is
     absent; see :mod:`.distance`. It means something for labels that are known everywhere, and nothing for others. None
     unless ``data.distance`` asks for it, and when no patch is of an annotated case."""
+    implied: Tensor | None = None
+    """(B, K, *S) bool: where strokes imply that the label is not, see :mod:`.implied`; None when there are no strokes.
+    Never known."""
 
     @cached_property
     def target(self) -> Tensor:

@@ -21,6 +21,7 @@ __all__ = [
     "crop_distance",
     "crop_distances",
     "distance_maps",
+    "distance_to",
     "inner_boundary",
     "signed_distance",
     "with_distance",
@@ -83,6 +84,18 @@ def signed_distance(mask: NDArray[np.bool_], spacing: tuple[float, float, float]
     result = np.ones(mask.shape, np.float32)
     result[near] = np.clip(_maurer(mask[near], spacing) / tau, -1, 1)
     return result
+
+
+def distance_to(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Distance in mm from each voxel to the nearest one of a mask, 0 in it.
+
+    Args:
+        mask: (X, Y, Z), not empty.
+        spacing: millimetres along X, Y, Z.
+    """
+    if mask.all():
+        return np.zeros(mask.shape, np.float32)
+    return np.maximum(_maurer(mask, spacing), 0)
 
 
 def crop_distances(

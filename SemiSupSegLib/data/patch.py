@@ -36,6 +36,8 @@ class Patch:
     """(K, *S) bool."""
     sdm: Tensor | None = None
     """(K, *S) float32."""
+    implied: Tensor | None = None
+    """(K, *S) bool."""
 
 
 def cut(case: PreparedCase, start: tuple[int, int, int], size: tuple[int, int, int], deformation: Deformation) -> Patch:
@@ -73,23 +75,18 @@ def whole(case: PreparedCase) -> Batch:
 
 def collate(patches: Sequence[Patch]) -> Batch:
     """Patches of one size to a batch; ``region`` is None when no label of it is partial, ``pseudo`` when nothing was
-    added, ``sdm`` when no patch has one."""
+    added, ``sdm`` and ``implied`` when no patch has one."""
     label_set = patches[0].case.label_set
     labels = [patch.labels for patch in patches]
     if any(one.dtype != labels[0].dtype for one in labels):
         labels = [one.to(torch.int16) for one in labels]
     every = (len(patches), len(label_set), *patches[0].image.shape[1:])
-    region = pseudo = sdm = None
+    region = sdm = None
     if any(patch.region is not None for patch in patches):
         region = torch.zeros(every, dtype=torch.bool)
         for row, patch in zip(region, patches, strict=True):
             if patch.region is not None:
                 row[list(patch.case.region_channels)] = patch.region
-    if any(patch.pseudo is not None for patch in patches):
-        pseudo = torch.zeros(every, dtype=torch.bool)
-        for row, patch in zip(pseudo, patches, strict=True):
-            if patch.pseudo is not None:
-                row[:] = patch.pseudo
     if any(patch.sdm is not None for patch in patches):
         sdm = torch.ones(every)
         for row, patch in zip(sdm, patches, strict=True):
@@ -102,11 +99,23 @@ def collate(patches: Sequence[Patch]) -> Batch:
         everywhere=torch.from_numpy(np.stack([patch.case.everywhere for patch in patches])),
         region=region,
         valid=torch.stack([patch.valid for patch in patches]),
-        pseudo=pseudo,
+        pseudo=_stacked([patch.pseudo for patch in patches], every),
         label_set=label_set,
         case_ids=tuple(patch.case.case_id for patch in patches),
         sdm=sdm,
+        implied=_stacked([patch.implied for patch in patches], every),
     )
+
+
+def _stacked(masks: Sequence[Tensor | None], shape: tuple[int, ...]) -> Tensor | None:
+    """(B, K, *S) bool, False where a patch has none; None when none has one."""
+    if all(mask is None for mask in masks):
+        return None
+    result = torch.zeros(shape, dtype=torch.bool)
+    for row, mask in zip(result, masks, strict=True):
+        if mask is not None:
+            row[:] = mask
+    return result
 
 
 def _crop(case: PreparedCase, low: NDArray[np.int64], high: NDArray[np.int64]) -> Patch:
@@ -128,7 +137,7 @@ def _crop(case: PreparedCase, low: NDArray[np.int64], high: NDArray[np.int64]) -
             return torch.ones((len(array), *size))
         return torch.from_numpy(np.pad(array.astype(np.float32), widths, mode="edge"))
 
-    pseudo, distance = case.pseudo((x, y, z)), case.distance
+    pseudo, implied, distance = case.pseudo((x, y, z)), case.implied((x, y, z)), case.distance
     return Patch(
         case,
         padded(case.image[:, x, y, z], case.padding, np.float32),
@@ -137,6 +146,7 @@ def _crop(case: PreparedCase, low: NDArray[np.int64], high: NDArray[np.int64]) -
         padded(case.valid((x, y, z)), 0),
         None if pseudo is None else padded(pseudo, 0),
         None if distance is None else extended(distance[:, x, y, z]),
+        None if implied is None else padded(implied, 0),
     )
 
 
@@ -174,4 +184,5 @@ def _mapped(
         change(patch.valid),
         None if patch.pseudo is None else change(patch.pseudo),
         None if patch.sdm is None else smooth(patch.sdm),
+        None if patch.implied is None else change(patch.implied),
     )

@@ -23,6 +23,7 @@ from ..project.paths import inside
 from ..project.project import Project
 from .cache import Cache, Entry, Made, StoredArray
 from .distance import with_distance
+from .implied import with_implied
 from .intensity import normalise
 from .prepared import Foreground, PreparedCase, label_arrays, pseudo_arrays
 from .pseudo import load_pseudo, pseudo_file, refuse_holdout, refuse_holdout_files
@@ -64,8 +65,8 @@ def prepare(
 
 
 def prepare_holdout(project: Project, config: DataConfig, *, on_progress: Progress | None = None) -> list[PreparedCase]:
-    """All hold-out cases, with nothing but what people annotated there and without distance maps, which only training
-    needs; raises as :func:`prepare` does."""
+    """All hold-out cases, with nothing but what people annotated there, without distance maps and what strokes imply,
+    which only training needs; raises as :func:`prepare` does."""
     config = replace(config, distance="none")
     return _prepare_all(project, project.holdout_cases(), config, on_progress, pseudo=None, people_only=True)
 
@@ -120,6 +121,8 @@ def prepare_case(
         added,
         labels.key,
     )
+    if not people_only:
+        prepared = with_implied(prepared, _stroked(case, project.label_set), own)
     return with_distance(prepared, config.distance_mm, own) if config.distance == "volume" else prepared
 
 
@@ -218,6 +221,12 @@ def _labels_on_grid(
     layers = np.stack([on_grid(layer) for layer in labels])
     layers = layers.astype(np.uint8 if layers.max(initial=0) <= 255 else np.int16)
     return label_arrays(layers, label_set, said, regions, None if ignore is None else on_grid(ignore).astype(bool))
+
+
+def _stroked(case: Case, label_set: LabelSet) -> list[int]:
+    """The labels of which some region is strokes."""
+    regions = (case.annotation(name).regions for name in label_set.names)
+    return [c for c, found in enumerate(regions) if any(r.kind is RegionKind.STROKES for r in found)]
 
 
 def _stroke_files(case: Case) -> list[str]:

@@ -53,8 +53,8 @@ class PreparedCase:
     """Image value outside the volume: its lowest."""
     arrays: Mapping[str, StoredArray | NDArray[Any]]
     """``image`` (M, *S), ``labels`` (L, *S); packed bits (see :mod:`.bits`) when there are any: ``region`` (one
-    channel for each of ``region_channels``), ``ignore`` (one channel), ``pseudo`` (K channels). ``distance``: see
-    :attr:`distance`."""
+    channel for each of ``region_channels``), ``ignore`` (one channel), ``pseudo`` and ``implied`` (K channels each).
+    ``distance``: see :attr:`distance`."""
     region_channels: tuple[int, ...]
     """Labels that are partial: the channels of ``region``."""
     foreground: Foreground
@@ -108,6 +108,10 @@ class PreparedCase:
     def pseudo(self, box: Box | None = None) -> NDArray[np.bool_] | None:
         """(K, *box): voxels that a relabelling round added; None without them."""
         return unpack(_opened(self.arrays["pseudo"]), box or self.everything) if self.has_pseudo else None
+
+    def implied(self, box: Box | None = None) -> NDArray[np.bool_] | None:
+        """(K, *box): where strokes imply that a label is not, see :mod:`.implied`; None without strokes."""
+        return unpack(_opened(self.arrays["implied"]), box or self.everything) if "implied" in self.arrays else None
 
     @property
     def everything(self) -> Box:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -40,6 +41,7 @@ class PatchSource(Dataset[Patch]):
         self.cases, self.label_set, self.config = list(cases), label_set, config
         self.seed, self.batch_size = seed, batch_size
         self.sampler = Sampler(self.cases, config, batch_size=batch_size, seed=seed)
+        self._masks = [name for name in ("pseudo", "implied") if any(name in case.arrays for case in self.cases)]
 
     def __getitem__(self, index: int) -> Patch:
         deformation = draw_deformation(generator(self.seed, index, 1), self.config)
@@ -48,7 +50,13 @@ class PatchSource(Dataset[Patch]):
         patch = cut(case, place.start, self.config.patch_size, deformation)
         appearance = draw_appearance(generator(self.seed, index, 2), self.config)
         patch = replace(patch, image=appearance.apply(patch.image, padding=case.padding))
+        # Every batch of a run has the same tensors: a loss that one process leaves out would let the others wait.
+        missing: dict[str, Any] = {name: self._nothing() for name in self._masks if getattr(patch, name) is None}
+        patch = replace(patch, **missing)
         if self.config.distance == "crop" and case.annotated.any():
             sdm = crop_distances(patch.labels.numpy(), self.label_set, case.annotated)
             patch = replace(patch, sdm=torch.from_numpy(sdm))
         return patch
+
+    def _nothing(self) -> torch.Tensor:
+        return torch.zeros((len(self.label_set), *self.config.patch_size), dtype=torch.bool)

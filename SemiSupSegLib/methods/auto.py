@@ -103,6 +103,8 @@ class Auto(TaughtMethod):
         mixture = self.mixture(batch, human, taught=taught)
         output = step.networks["segmentor"](mixture(batch.image))
         terms = self.terms(output.logits, human, mixture)
+        if (implied := self.implied(batch)) is not None:
+            terms["implied"] = self.absence(output.logits, mixture(implied))
         if taught:
             probability = self.teacher(batch, human, step)
             terms |= self.taught(output.logits, self.pseudo(probability, batch, human), mixture, step.progress)

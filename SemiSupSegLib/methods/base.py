@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -34,6 +35,9 @@ class MethodConfig:
 
     dice_weight: float = 1.0
     """Weight of the soft Dice term beside the cross-entropy, >= 0; 0 is SMILE as published."""
+    implied_weight: float = 1.0
+    """Weight of the cross-entropy where strokes imply that a label is not (``data/implied.py``), >= 0; 0 is as
+    published."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,10 +191,29 @@ class Method:
         if self.config.dice_weight:
             terms["dice"] = self.config.dice_weight * masked_dice(log_probability.exp(), target, scored)
         if batch.pseudo is not None:  # relabelled positives: a weight of their own, never known, never excluding others
-            added = batch.pseudo & ~known & batch.valid
+            added = batch.pseudo & ~known & self.possible(batch)
             positives = added_positives(log_probability, added, batch.valid)
             terms["added"] = ADDED_WEIGHT * self.pseudo_weight * positives
+        if (implied := self.implied(batch)) is not None and not self.missing_is_background:
+            terms["implied"] = self.absence(logits, implied)
         return terms
+
+    def implied(self, batch: Batch) -> Tensor | None:
+        """(B, K, *S) bool: where strokes imply that a label is not; None without strokes, or when that has no
+        weight."""
+        if batch.implied is None or not self.config.implied_weight:
+            return None
+        return batch.implied & ~batch.known & batch.valid
+
+    def possible(self, batch: Batch) -> Tensor:
+        """(B, K, *S) bool, or one channel for all: voxels of the image where nothing implies that a label is not."""
+        implied = self.implied(batch)
+        return batch.valid if implied is None else batch.valid & ~implied
+
+    def absence(self, logits: Tensor, implied: Tensor) -> Tensor:
+        """The weighted cross-entropy of implied absence; logits as in :meth:`supervised`, implied: (B, K, *S)."""
+        cross_entropy = marginal_cross_entropy if self.exclusive else masked_bce
+        return self.config.implied_weight * cross_entropy(logits, torch.zeros_like(implied), implied)
 
 
 METHODS: dict[str, type[Method]] = {}

@@ -91,7 +91,7 @@ class TaughtMethod(Method):
         scored = known & batch.annotated[(..., *(None,) * (known.ndim - 2))]
         weight = known.float()
         if batch.pseudo is not None:
-            added = batch.pseudo & ~known & batch.valid
+            added = batch.pseudo & ~known & self.possible(batch)
             target, weight = target | added, weight + self.pseudo_weight * added
         return Marks(target, weight, scored)
 
@@ -111,7 +111,7 @@ class TaughtMethod(Method):
         target, confident = pseudo_labels(probability, exclusive=self.exclusive, confidence=self.config.confidence)
         if self.config.largest_part:
             target = largest_parts(target)
-        counts = confident & (human.weight == 0) & batch.valid
+        counts = confident & (human.weight == 0) & self.possible(batch)
         self.log["taught"] = float(counts.float().mean())
         return Marks(target, counts.float(), counts)
 
@@ -156,6 +156,8 @@ class CopyPaste(TaughtMethod):
         mixture = self.mixture(batch, human)
         logits = step.networks["segmentor"](mixture(batch.image)).logits
         terms = self.terms(logits, human, mixture)
+        if (implied := self.implied(batch)) is not None:
+            terms["implied"] = self.absence(logits, mixture(implied))
         if taught:
             pseudo = self.pseudo(self.teacher(batch, human, step), batch, human)
             terms |= self.taught(logits, pseudo, mixture, step.progress)
@@ -176,6 +178,7 @@ class CopyPaste(TaughtMethod):
 def with_marks(batch: Batch) -> Batch:
     """The patches of which anything is said; all when there is none, as a network must be called."""
     said = batch.known.flatten(1).any(dim=1)
-    if batch.pseudo is not None:
-        said |= batch.pseudo.flatten(1).any(dim=1)
+    for hints in (batch.pseudo, batch.implied):
+        if hints is not None:
+            said |= hints.flatten(1).any(dim=1)
     return batch.select(said) if said.any() and not said.all() else batch

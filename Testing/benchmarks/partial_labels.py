@@ -2,10 +2,13 @@
 
     python Testing/benchmarks/partial_labels.py [--data FOLDER] [--keep 0.3] [--minutes 10] [--test 3] [--seed 1]
     [--output FOLDER]
+    python Testing/benchmarks/partial_labels.py --data ../shared/data/cardiac_mr --labels-folder scribbles --keep 1
+    --methods naive smile-known smile
 
 Only commands that a user can type are run. The test cases never enter the project, so nothing is chosen on them; the
-last checkpoint predicts. SMILEr's budget covers its first model and all its rounds. Prints a Markdown table; its last
-column is what ``predict --all-parts`` gives.
+last checkpoint predicts. ``--labels-folder``: what the training cases come with, such as strokes; the test cases are
+scored against their complete ``labels/``. SMILEr's budget covers its first model and all its rounds. Prints a Markdown
+table; its last column is what ``predict --all-parts`` gives.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-METHODS = ("naive", "smile", "smiler", "smiler-uncertainty", "smiler-confidence")
-"""`smiler-...` ranks what it relabels by something else than the score."""
+METHODS = ("naive", "smile", "smiler", "smiler-uncertainty", "smiler-confidence", "smile-known")
+"""`smiler-...` ranks what it relabels by something else than the score; `smile-known` is SMILE without what strokes
+imply."""
 ALL = "all labels"
 
 
@@ -35,11 +39,15 @@ def semisupseg(*words: object) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
 
 
-def split(data: Path, folder: Path, test: int, *, labelled: int | None = None, unlabelled: int | None = None) -> None:
+def split(
+    data: Path, folder: Path, test: int, *, labelled: int | None = None, unlabelled: int | None = None,
+    labels_folder: str = "labels",
+) -> None:  # fmt: skip
     """Copy a data set into ``folder/train`` and ``folder/test``; the last cases in the order of their names are the
     test.
 
-    Of the others, the first ``labelled`` come with their labels and the next ``unlabelled`` without; None: all.
+    Of the others, the first ``labelled`` come with their labels, those of ``labels_folder``, and the next
+    ``unlabelled`` without; None: all.
     """
     images = sorted((data / "images").iterdir())
     first = len(images) - test
@@ -56,7 +64,7 @@ def split(data: Path, folder: Path, test: int, *, labelled: int | None = None, u
         part = folder / ("train" if number < first else "test")
         for kind in ("images", "labels"):
             (part / kind).mkdir(parents=True, exist_ok=True)
-            source = data / kind / image.name
+            source = data / (labels_folder if kind == "labels" and number < first else kind) / image.name
             if source.exists() and (kind == "images" or number < count or number >= first):
                 shutil.copy(source, part / kind)
         shutil.copy(data / "dataset.json", part)
@@ -92,7 +100,9 @@ def fit(
         rounds = ["--rounds", args.rounds, "--gamma-max", 1.0, *(["--select", select] if select else [])]
         said = semisupseg("relabel", project, *rounds, "--from-scratch", *right, *limit, *more)
     else:
-        said = semisupseg("train", project, "--method", method, "--from-scratch", *limit, *more)
+        name, _, known = method.partition("-")
+        option = ["--option", "implied_weight=0"] if known else []
+        said = semisupseg("train", project, "--method", name, *option, "--from-scratch", *limit, *more)
     return (time.monotonic() - begin) / 60, json.loads(said)
 
 
@@ -108,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data" / "abdomen_mr")
     parser.add_argument("--keep", type=float, default=0.3, help="probability with which an organ's annotation is kept")
+    parser.add_argument("--labels-folder", default="labels", help="of the training cases (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=10.0, help="budget of each method")
     parser.add_argument("--iterations", type=int, help="budget in steps instead, of each model")
     parser.add_argument("--preset", default="balanced")
@@ -122,7 +133,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.output or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        split(args.data, folder, args.test)
+        split(args.data, folder, args.test, labels_folder=args.labels_folder)
         rows = {}
         for method in args.methods:
             project = folder / method

@@ -12,7 +12,9 @@ from test_mean_teacher import FULL, NOTHING, PARTLY, QUIET, a_batch
 from test_methods_contract import SPHERES, PlainStep
 
 from SemiSupSegLib.config import Config, TrainConfig
+from SemiSupSegLib.data.batch import Batch
 from SemiSupSegLib.methods.auto import Auto
+from SemiSupSegLib.methods.copy_paste import CopyPaste
 from SemiSupSegLib.methods.smile import Smile
 
 
@@ -197,3 +199,32 @@ def test_the_planner_puts_in_the_forbidden_pairs(monkeypatch: pytest.MonkeyPatch
     again = Auto(Config.from_json(config.to_json()).options, SPHERES, plan.network)
     assert again.forbidden[1, 2]
     assert again.forbidden[2, 1]
+
+
+def stroked(batch: Batch) -> Batch:
+    """The same patches; strokes imply that the second label is not in the lower half of what is unknown."""
+    implied = torch.zeros_like(batch.known)
+    implied[:, 1, :4] = True
+    return replace(batch, implied=implied & ~batch.known)
+
+
+@pytest.mark.parametrize("method", [Auto, CopyPaste])
+def test_what_strokes_imply_is_taught_and_no_teacher_is_believed_against_it(method: type[Auto | CopyPaste]) -> None:
+    made_of = method({}, SPHERES, QUIET)
+    step = PlainStep(made_of)
+    step.progress = 0.9
+    batch = stroked(a_batch(PARTLY, NOTHING))
+    assert made_of.losses(batch, step)["implied"] > 0
+    human = made_of.marks(batch)
+    found_everywhere = torch.ones_like(batch.known, dtype=torch.float32)
+    believed = made_of.pseudo(found_everywhere, batch, human).scored
+    assert batch.implied is not None
+    assert believed.any()
+    assert not (believed & batch.implied).any()
+
+
+def test_what_strokes_imply_is_taught_in_the_warm_up_as_smile_does() -> None:
+    method, step = made(0.1, mixing=1.0)
+    batch = stroked(a_batch(PARTLY, FULL))
+    expected = method.supervised(step.networks["segmentor"](batch.image).logits, batch)
+    assert method.losses(batch, step)["implied"].item() == pytest.approx(expected["implied"].item(), rel=1e-5)

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from SemiSupSegLib.config import DataConfig
+from SemiSupSegLib.data import implied as implied_module
 from SemiSupSegLib.data import prepare as prepare_module
 from SemiSupSegLib.data.cache import Cache, StoredArray
 from SemiSupSegLib.data.intensity import LIMIT, normalise
@@ -117,6 +118,26 @@ def test_what_is_known_is_what_the_case_says_slices_strokes_and_ignore_included(
     assert expected.any()
     assert not expected.all()
     assert np.array_equal(case.known(), np.stack(turned))
+
+
+def test_strokes_imply_where_a_label_is_not_in_training_alone_and_are_looked_at_once(
+    a_project: Project, add: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strokes = np.zeros(GRID.shape, bool)
+    strokes[0, 3, :3] = True  # two voxels of spleen and one that is none
+    said = {"spleen": Annotation(State.PARTIAL, (Region(RegionKind.STROKES, file="regions/s.nii.gz"),))}
+    add("a", annotations=said, strokes={"regions/s.nii.gz": strokes})
+    add("b", annotations=said, strokes={"regions/s.nii.gz": strokes}, split="holdout")
+    (case,) = prepare(a_project, CONFIG)
+    (held_out,) = prepare_holdout(a_project, CONFIG)
+    implied = case.implied()
+    assert implied is not None
+    assert not implied[0].any()
+    assert implied[1].any()
+    assert held_out.implied() is None
+    monkeypatch.setattr(implied_module, "implied_absent", lambda *_: pytest.fail("computed again"))
+    (again,) = prepare(a_project, CONFIG)
+    assert np.array_equal(again.implied(), implied)
 
 
 def test_only_known_positives_are_centred_on(

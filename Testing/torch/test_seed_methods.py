@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -143,6 +144,15 @@ def test_all_but_the_test_cases_are_labelled_unless_told_otherwise(ten_cases: Pa
     assert len(list((tmp_path / "split" / "train" / "labels").iterdir())) == 7
 
 
+def test_training_cases_may_come_with_strokes_and_test_cases_never_do(ten_cases: Path, tmp_path: Path) -> None:
+    shutil.copytree(ten_cases / "labels", ten_cases / "strokes")
+    for path in (ten_cases / "strokes").iterdir():
+        path.write_bytes(b"strokes")
+    partial_labels.split(ten_cases, tmp_path / "split", 2, labels_folder="strokes")
+    written = [(tmp_path / "split" / part / "labels").iterdir() for part in ("train", "test")]
+    assert [{path.read_bytes() == b"strokes" for path in part} for part in written] == [{True}, {False}]
+
+
 @pytest.mark.parametrize("wrong", [{"labelled": 9}, {"labelled": 4, "unlabelled": 5}, {"labelled": 0}])
 def test_more_cases_than_there_are_end_it_with_one_sentence(ten_cases: Path, tmp_path: Path, wrong: dict) -> None:
     with pytest.raises(SystemExit, match="data has 10 cases: too few for"):
@@ -195,6 +205,8 @@ def test_smiler_may_rank_by_something_else_and_is_told_the_complete_labels(
     assert (after(typed[0], "--select"), after(typed[0], "--reference")) == ("confidence", str(ten_cases))
     assert after(typed[0], "--iterations") == after(typed[1], "--iterations") == "50"
     assert "--reference" not in typed[1]
+    partial_labels.fit(tmp_path, "smile-known", args, seed=1)
+    assert (after(typed[2], "--method"), after(typed[2], "--option")) == ("smile", "implied_weight=0")
 
 
 def test_constrained_rows_have_the_budget_of_the_pretrained_one_and_one_start(
