@@ -28,7 +28,7 @@ from .cache import Cache, Made, StoredArray
 from .distance import distance_to
 from .prepared import PreparedCase
 
-__all__ = ["implied_absent", "with_implied"]
+__all__ = ["around_strokes", "implied_absent", "with_implied"]
 
 VERSION = 1
 
@@ -78,11 +78,29 @@ def implied_absent(
     if not (positive.any() and negative.any()):
         return np.zeros(positive.shape, bool)
     to_label, to_other = distance_to(positive, spacing), distance_to(negative, spacing)
-    reach = float(to_other[positive].max())
+    reach = _reach(positive, to_other)
     implied = np.zeros(positive.shape, bool)
     box = _box(positive, negative)
     implied[box] = (to_label[box] > to_other[box]) & (to_label[box] > reach)
     return implied & ~negative
+
+
+def around_strokes(
+    positive: NDArray[np.bool_], negative: NDArray[np.bool_], spacing: tuple[float, float, float]
+) -> NDArray[np.bool_]:
+    """Voxels within T / 2 of the strokes of one label: its strokes grow together where they are less than T apart.
+
+    Args:
+        positive: (X, Y, Z) voxels known to be the label, some.
+        negative: (X, Y, Z) voxels known not to be, some.
+        spacing: millimetres along X, Y, Z.
+    """
+    return distance_to(positive, spacing) <= _reach(positive, distance_to(negative, spacing)) / 2
+
+
+def _reach(positive: NDArray[np.bool_], to_other: NDArray[np.float32]) -> float:
+    """T: how far the label's strokes are from anything else at most, mm."""
+    return float(to_other[positive].max())
 
 
 def _box(positive: NDArray[np.bool_], negative: NDArray[np.bool_]) -> tuple[slice, ...]:

@@ -4,15 +4,17 @@
 
 An organ that is one piece in every annotated case is one piece in the next: what else was predicted, far away, is
 most often wrong. Where the cases do not agree (lesions), or one alone shows the organ, nothing is known of its parts.
+Strokes show parts too: those that lie near each other are of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.implied import around_strokes
 from ..data.prepare import PreparedCase
 from ..project.annotation import label_mask
 from ..project.geometry import Grid, image_from_kji
@@ -30,7 +32,8 @@ LOOKED_AT = 24
 
 
 def annotated_parts(cases: Sequence[PreparedCase]) -> list[list[int]]:
-    """For each label its number of parts in each case in which it is annotated everywhere and not absent.
+    """For each label its number of parts in each case in which it is annotated everywhere and not absent, or has
+    strokes with strokes of something else around them.
 
     Args:
         cases: of one project, at least one; of more than 24 every second, third, ... is looked at.
@@ -42,9 +45,26 @@ def annotated_parts(cases: Sequence[PreparedCase]) -> list[list[int]]:
         for channel in np.flatnonzero(case.everywhere):
             mask = label_mask(labels, label_set, int(channel))
             if mask.any():
-                sizes = np.bincount(numbered_parts(mask).ravel())[1:]
-                found[channel].append(int((sizes >= SPECK * sizes.sum()).sum()))
+                found[channel].append(_parts_of(mask))
+        for channel, mask in _stroked(case):
+            found[channel].append(_parts_of(mask))
     return found
+
+
+def _parts_of(mask: NDArray[np.bool_]) -> int:
+    sizes = np.bincount(numbered_parts(mask).ravel())[1:]
+    return int((sizes >= SPECK * sizes.sum()).sum())
+
+
+def _stroked(case: PreparedCase) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """The labels of whose strokes something is implied, and what lies around these strokes."""
+    implied = case.implied()
+    if implied is None:
+        return
+    known, labels = case.known(), np.asarray(case.labels)
+    for channel in np.flatnonzero(implied.any(axis=(1, 2, 3))):
+        target = label_mask(labels, case.label_set, int(channel))
+        yield int(channel), around_strokes(known[channel] & target, known[channel] & ~target, case.grid.spacing)
 
 
 def most_parts(annotated: Sequence[Sequence[int]]) -> list[int | None]:

@@ -178,8 +178,7 @@ class Method:
 
         logits: (B, K, *S); with exclusive labels (softmax) (B, K + 1, *S), and the cross-entropy is the marginal one.
         """
-        known, target = batch.known, batch.target
-        scored = known & batch.annotated[(..., *(None,) * (known.ndim - 2))]
+        known, target, scored = batch.known, batch.target, self.scored(batch)
         if self.missing_is_background:
             known = scored = batch.valid.expand_as(known)
         if self.exclusive:
@@ -198,12 +197,19 @@ class Method:
             terms["implied"] = self.absence(logits, implied)
         return terms
 
+    def scored(self, batch: Batch) -> Tensor:
+        """(B, K, *S) bool: what counts for Dice: what is known of annotated labels, and where strokes imply that they
+        are not, as the few voxels of strokes say little of how large a label is."""
+        scored = batch.known & batch.annotated[(..., *(None,) * (batch.known.ndim - 2))]
+        implied = self.implied(batch)
+        return scored if implied is None else scored | implied
+
     def implied(self, batch: Batch) -> Tensor | None:
         """(B, K, *S) bool: where strokes imply that a label is not; None without strokes, or when that has no
         weight."""
         if batch.implied is None or not self.config.implied_weight:
             return None
-        return batch.implied & ~batch.known & batch.valid
+        return batch.implied & ~batch.known & ~batch.target & batch.valid
 
     def possible(self, batch: Batch) -> Tensor:
         """(B, K, *S) bool, or one channel for all: voxels of the image where nothing implies that a label is not."""

@@ -87,8 +87,7 @@ class TaughtMethod(Method):
 
     def marks(self, batch: Batch) -> Marks:
         """What people said, as :meth:`Method.supervised` scores it, with relabelled positives at their own weight."""
-        known, target = batch.known, batch.target
-        scored = known & batch.annotated[(..., *(None,) * (known.ndim - 2))]
+        known, target, scored = batch.known, batch.target, self.scored(batch)
         weight = known.float()
         if batch.pseudo is not None:
             added = batch.pseudo & ~known & self.possible(batch)

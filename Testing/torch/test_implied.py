@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from SemiSupSegLib.config import DataConfig, NetworkConfig
 from SemiSupSegLib.data.implied import implied_absent, with_implied
 from SemiSupSegLib.data.patch import collate, whole
-from SemiSupSegLib.data.prepared import PreparedCase
+from SemiSupSegLib.data.prepared import Foreground, PreparedCase
 from SemiSupSegLib.data.source import PatchSource
+from SemiSupSegLib.engine.parts import annotated_parts
 from SemiSupSegLib.methods.naive import Naive
 from SemiSupSegLib.methods.smile import Smile
 from SemiSupSegLib.project.annotation import Annotation, Region, RegionKind, State
@@ -132,6 +134,47 @@ def test_the_loss_is_lower_where_a_label_is_not_found_beyond_its_strokes(stroked
     found.backward()
     assert everywhere.grad is not None
     assert torch.equal(everywhere.grad != 0, batch.implied)
+
+
+def test_strokes_that_are_nearer_to_each_other_than_to_anything_else_show_one_part(stroked: PreparedCase) -> None:
+    case = with_implied(stroked, [0])
+    labels = np.array(case.labels)
+    labels[0, 12, 12, 2] = 0  # a gap in the column
+    there = Foreground(np.zeros((0, 3), np.int32), (0, 0))
+    with_gap = replace(case, arrays={**case.arrays, "labels": labels}, foreground=there)
+    assert annotated_parts([case, with_gap]) == [[1, 1], []]
+
+
+def test_strokes_of_two_parts_with_something_else_between_them_show_two() -> None:
+    labels = np.zeros((1, 40, 12, 4), np.uint8)
+    labels[0, 8, 6] = labels[0, 30, 6] = 1
+    region = labels[0] == 1
+    region[[4, 12, 26, 34]] = True
+    case = PreparedCase.of_arrays(
+        "a", np.zeros((1, 40, 12, 4), np.float16), labels, LABELS, [STROKES, Annotation(State.UNKNOWN)],
+        regions={0: region},
+    )  # fmt: skip
+    assert annotated_parts([with_implied(case, [0])]) == [[2], []]
+    assert annotated_parts([case]) == [[], []]
+
+
+def test_dice_counts_what_is_found_beyond_the_strokes(stroked: PreparedCase) -> None:
+    batch = whole(with_implied(stroked, [0]))
+    assert batch.implied is not None
+    known, there, beyond = (int(mask[0, 0].sum()) for mask in (batch.known, batch.target, batch.implied))
+    dice = Smile({}, LABELS, NetworkConfig()).supervised(torch.zeros(1, 2, 24, 24, 6), batch)["dice"]
+    by_hand = 1 - 2 * 0.5 * there / (0.5 * (known + beyond) + there)
+    assert dice.item() == pytest.approx(by_hand)
+
+
+def test_what_is_painted_outside_of_the_strokes_is_not_taught_to_be_absent(stroked: PreparedCase) -> None:
+    batch = whole(with_implied(stroked, [0]))
+    assert batch.implied is not None
+    painted = batch.labels.clone()
+    painted[0, 0][batch.implied[0, 0]] = 1
+    implied = Smile({}, LABELS, NetworkConfig()).implied(replace(batch, labels=painted))
+    assert implied is not None
+    assert not implied.any()
 
 
 def test_with_exclusive_labels_what_is_implied_leaves_the_others_possible(stroked: PreparedCase) -> None:
