@@ -46,8 +46,8 @@ def annotated_parts(cases: Sequence[PreparedCase]) -> list[list[int]]:
             mask = label_mask(labels, label_set, int(channel))
             if mask.any():
                 found[channel].append(_parts_of(mask))
-        for channel, mask in _stroked(case):
-            found[channel].append(_parts_of(mask))
+        for stroked, mask in _stroked(case):
+            found[stroked].append(_parts_of(mask))
     return found
 
 
