@@ -169,7 +169,7 @@ class SemiSupSegLogic(ScriptedLoadableModuleLogic):
             findLibrary()
             from SemiSupSegLib.session import Session
 
-            self._session = Session()
+            self._session = Session(background=True)
         return self._session
 
     def close(self) -> None:
@@ -261,11 +261,14 @@ class SemiSupSegTest(ScriptedLoadableModuleTest):
         row = next(row for row in session.queue() if self._isWorthALook(row))
         before = session.label_voxels(row.case, [row.label])[row.label]
         session.select(row.case, row.label)
+        self._waitFor(lambda: session.busy is None, "opening the case")
         session.accept()
+        self._waitFor(lambda: session.busy is None, "accepting")
         after = session.label_voxels(row.case, [row.label])[row.label]
         self.assertGreater(after.sum(), before.sum())
         self.assertTrue((after >= before).all())
         session.undo()
+        self._waitFor(lambda: session.busy is None, "taking it back")
         again = session.label_voxels(row.case, [row.label])[row.label]
         self.assertTrue((again == before).all())
         self.assertNotIn("torch", sys.modules)

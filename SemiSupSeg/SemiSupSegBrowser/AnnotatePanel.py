@@ -58,13 +58,13 @@ class AnnotatePanel(Panel):
             self.logic.set_ui(self.tools)
             with html.Div(classes="ss-buttons"):
                 VSelect(v_model=("finish_for", ""), items=("annotate.open",), density="compact", hide_details=True,
-                        variant="underlined", style="max-width: 210px")  # fmt: skip
+                        variant="underlined", style="max-width: 190px")  # fmt: skip
                 self.button("sliceDone", "This slice is done", self.finishSlice, lambda: session.may_finish_slice,
                             "In the axial slice on show, what is painted is the organ and the rest is not")  # fmt: skip
             with html.Div(classes="ss-buttons"):
                 self.button("ignore", ("annotate.ignoring ? 'Store what is ignored' : 'Ignore here'",), self.ignore,
                             lambda: self.session.may_ignore,
-                            "Paint what training leaves out; click again to store it")  # fmt: skip
+                            "Paint what training and scores leave out; click again to store it")  # fmt: skip
                 self.button("ignoreNothing", "Ignore nothing", self.ignoreNothing,
                             lambda: self.session.may_ignore_nothing, "Nothing is left out any more")  # fmt: skip
                 html.Span("{{ annotate.ignored }}", classes="ss-quiet")
@@ -78,8 +78,8 @@ class AnnotatePanel(Panel):
         label = self.app.view.labelOf(self.app.editor.get_active_segment_id()) if case else None
         return {
             "shown": case is not None and self.app.view.segmentationNode is not None,
-            "open": [{"title": "for every organ that is open", "value": ""}]
-            + [{"title": f"for {name}", "value": name} for name in rows],
+            "open": [{"title": "every open organ", "value": ""}]
+            + [{"title": f"only {name}", "value": name} for name in rows],
             "ignoring": self._ignoring,
             "ignored": f"{number} voxels are left out" if number else "",
             "painting": "Painting what is ignored" if self._ignoring else f"Painting {label}" if label

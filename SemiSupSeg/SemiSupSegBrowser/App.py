@@ -42,6 +42,8 @@ __all__ = ["App"]
 
 LOOK_SECONDS = 0.25
 INFO_SECONDS = 8.0
+WORDS = {"Export": "Export and batch"}
+"""Of a section, where its name is too short for what it does."""
 RESET_LOOKS = 12
 """After so many looks the views of a new page have their size."""
 _LOG = logging.getLogger(__name__)
@@ -64,6 +66,7 @@ class App:
         self._changed, self._infoFor, self._resetIn = True, 0.0, 0
         self.views = Views(self)
         self.view = CaseView(self.host.scene, session, session.signals.message.emit)
+        self.view.overlay.drawsLegend = False  # it would cover the image: the strip has one
         self.annotate = AnnotatePanel(self)
         self.strip = SliceStrip(self)
         self.banner, self.status = Banner(self), StatusStrip(self)
@@ -114,7 +117,7 @@ class App:
         with VExpansionPanels(v_model=("sections", opened), multiple=True, variant="accordion"):
             for number, (title, panel) in enumerate(self.sections, start=1):
                 with VExpansionPanel(value=title, raw_attrs=[f'id="section{title}"']):
-                    VExpansionPanelTitle(f"{number}  {title}")
+                    VExpansionPanelTitle(f"{number}  {WORDS.get(title, title)}")
                     with VExpansionPanelText(eager=True):
                         panel.build()
 

@@ -46,19 +46,21 @@ class CasesPanel(Panel):
             )  # fmt: skip
             with html.Div(classes="ss-scroll"), html.Table(classes="ss-table"):
                 with html.Tr():
-                    for title in ("case", "status", "organs", "score", ""):
+                    for title in ("case", "modality", "status", "organs", "round", "score", ""):
                         html.Th(title)
                 with html.Tr(
                     v_for="row in cases.rows", key="row.id", raw_attrs=[":data-case='row.id'"],
                     classes=("['ss-row', row.current ? 'ss-current' : '']",),
-                    click=(self.on(session.show_case), "[row.id]"), title=("'Opens ' + row.id + ' · ' + row.more",),
+                    click=(self.on(session.show_case), "[row.id]"), title=("'Opens ' + row.id",),
                 ):  # fmt: skip
                     html.Td("{{ row.current ? '▶ ' : '' }}{{ row.id }}")
+                    html.Td("{{ row.modality }}")
                     html.Td("{{ row.status }}")
                     with html.Td(title=("row.words",)):
                         html.Span("{{ c.sign }}", v_for="c in row.chips", classes="ss-chip",
                                   style=("{borderColor: c.colour}",))  # fmt: skip
-                    html.Td("{{ row.score }}")
+                    html.Td("{{ row.round }}", title="The model that predicted it last")
+                    html.Td("{{ row.score }}", title="How much its worst proposal needs a look")
                     with html.Td():
                         VBtn("{{ row.held ? 'held out' : 'hold out' }}", size="x-small", variant="text",
                              classes="text-none", disabled=("!!may.holdOut",),
@@ -109,12 +111,11 @@ def _row(row: Any, colours: dict[str, str]) -> dict[str, Any]:
     return {
         "id": row.id,
         "status": row.status,
-        "more": " · ".join(filter(None, (row.modality, f"round {row.round}" if row.round else ""))),
+        "modality": row.modality,
+        "round": row.round or "",
         "held": row.split == "holdout",
         "current": row.current,
         "words": words or "no organ yet",
         "score": "" if row.score is None else f"{row.score:.2f}",
-        "chips": [
-            {"sign": "◆" if c.proposed else c.symbol, "colour": colours.get(c.label, "#888")} for c in row.cells
-        ],
+        "chips": [{"sign": "◆" if c.proposed else c.symbol, "colour": colours.get(c.label, "#888")} for c in row.cells],
     }

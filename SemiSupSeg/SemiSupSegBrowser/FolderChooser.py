@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trame.widgets import html
-from trame.widgets.vuetify3 import VBtn, VBtnToggle, VCard, VDialog, VTextField
+from trame.widgets.vuetify3 import VBtn, VBtnToggle, VCard, VDialog, VIcon, VTextField
 
 from SemiSupSegLib.project.project import PROJECT_FILE
 
@@ -39,10 +39,12 @@ class FolderChooser(Panel):
                 VTextField(v_model=("folder",), label="Folder", density="compact", hide_details=True,
                            raw_attrs=['id="folder"'])  # fmt: skip
                 VBtn("Up", click=self.up, size="small", variant="text", classes="text-none")
-            with html.Div(classes="ss-scroll my-2"):
-                html.Div("{{ entry.sign }} {{ entry.name }}", v_for="entry in chooser.entries", key="entry.name",
-                         classes="ss-row pa-1", style="cursor: pointer",
-                         click=(self.enter, "[entry.name]"))  # fmt: skip
+            with html.Div(classes="ss-scroll my-2"), html.Div(
+                v_for="entry in chooser.entries", key="entry.name", classes="ss-row pa-1", style="cursor: pointer",
+                click=(self.enter, "[entry.name]"), title=("entry.project ? 'A project' : ''",),
+            ):  # fmt: skip
+                VIcon("{{ entry.project ? 'mdi-folder-star' : 'mdi-folder-outline' }}", size="small")
+                html.Span("{{ entry.name }}", classes="ml-2")
             html.Div("{{ chooser.remark }}", classes="ss-quiet my-2", raw_attrs=['id="remark"'])
             with html.Table(classes="ss-table", v_if=("chooser.found.length",)):
                 with html.Tr():
@@ -132,14 +134,14 @@ class FolderChooser(Panel):
                 self._found = (str(error), [])
         self.redraw()
 
-    def _entries(self) -> list[dict[str, str]]:
+    def _entries(self) -> list[dict[str, Any]]:
         if not self.state.chooser_shown:
             return []
         try:
             folders = sorted(p for p in self._folder.iterdir() if p.is_dir() and not p.name.startswith("."))
         except OSError:
             return []
-        return [{"name": p.name, "sign": "◆" if (p / PROJECT_FILE).is_file() else "📁"} for p in folders[:MOST]]
+        return [{"name": p.name, "project": (p / PROJECT_FILE).is_file()} for p in folders[:MOST]]
 
     def _mayOpen(self) -> str | None:
         return None if (self._folder / PROJECT_FILE).is_file() else "Open: there is no project in this folder"

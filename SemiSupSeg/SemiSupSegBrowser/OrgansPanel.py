@@ -51,7 +51,8 @@ class OrgansPanel(Panel):
                     VListItem("{{ c.words }}", v_for="c in row.choices", key="c.words", disabled=("!!c.refused",),
                               click=(self.on(self.say), "[row.name, c.state, c.all]"))  # fmt: skip
             html.Td("{{ row.rest }}", classes="ss-quiet")
-        html.Div(LEGEND, classes="ss-quiet ss-legend")
+        for line in LEGEND.splitlines():
+            html.Div(line, classes="ss-quiet")
         with html.Div(classes="ss-buttons"):
             VTextField(v_model=("organ_name",), label="New organ", density="compact", hide_details=True,
                        variant="underlined", v_on_keydown_enter=self.on(self.add),

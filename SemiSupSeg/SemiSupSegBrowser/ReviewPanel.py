@@ -53,6 +53,11 @@ class ReviewPanel(Panel):
                 ):  # fmt: skip
                     for cell in ("rank", "case", "label", "score", "u", "why"):
                         html.Td("{{ row." + cell + " }}")
+            with html.Div(classes="ss-buttons"):
+                self.button("previous", "Previous (⇧N)", session.select_previous, lambda: session.may_next,
+                            "The proposal before")  # fmt: skip
+                self.button("next", "Next (N)", session.select_next, lambda: session.may_next,
+                            "The next proposal that waits")  # fmt: skip
             html.Div("{{ review.reason }}", raw_attrs=['id="reason"'])
             self._decisions()
             self._looking()
@@ -76,22 +81,19 @@ class ReviewPanel(Panel):
 
     def _looking(self) -> None:
         session = self.session
-        with html.Div(classes="ss-buttons"):
-            self.button("previous", "Previous (⇧N)", session.select_previous, lambda: session.may_next,
-                        "The proposal before")  # fmt: skip
-            self.button("next", "Next (N)", session.select_next, lambda: session.may_next, "The next one that waits")
-            self.button("worst", "Worst slice (J / ⇧J)", session.worst_slice, lambda: session.may_worst_slice,
-                        "The next slice in the order of uncertainty; with shift and J back again")  # fmt: skip
         with html.Div(classes="d-flex"):
-            VCheckbox(v_model=("overlay",), label="Uncertainty (U)", density="compact", hide_details=True,
+            VCheckbox(v_model=("overlay",), label="Map (U)", density="compact", hide_details=True,
                       raw_attrs=['id="overlay"', 'title="The map of where the proposal is unsure"'])  # fmt: skip
-            VCheckbox(v_model=("compare",), label="Previous outline", density="compact", hide_details=True,
-                      raw_attrs=['title="The outline of your label, to compare"'])  # fmt: skip
+            VCheckbox(v_model=("compare",), label="My outline", density="compact", hide_details=True,
+                      raw_attrs=['title="The outline of your own label, to compare"'])  # fmt: skip
         self.rule("map", self._mayChooseMap, MAPS_EXPLAINED)
         with html.Div(title=("may.map || does.map",)):
             VSelect(v_model=("map_kind",), items=("maps", [{"title": words, "value": kind} for kind, words in MAPS]),
                     disabled=("!!may.map",), density="compact", hide_details=True, variant="underlined")  # fmt: skip
-        with html.Div(title="The map is shown above it; the confident part lies below it"):
+        with html.Div(classes="ss-buttons"):
+            self.button("worst", "Worst slice (J / ⇧J)", session.worst_slice, lambda: session.may_worst_slice,
+                        "The next slice in the order of uncertainty; with shift and J back again")  # fmt: skip
+        with html.Div(title="Below it the map is transparent, and Accept confident part takes over"):
             html.Div("Threshold {{ Number(threshold).toFixed(2) }}")
             VSlider(v_model=("threshold",), min=0, max=1, step=0.01, density="compact", hide_details=True)
 
@@ -176,7 +178,6 @@ class ReviewPanel(Panel):
             return reason
         organ = self.session.selected.label
         return None if self.app.view.segmentOf(organ) else f"Edit: {organ} has no segment in this case"
-
 
 
 def _row(row: Any) -> dict[str, Any]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from SemiSupSegScene.UncertaintyColours import uniformColours
+from SemiSupSegScene.UncertaintyOverlay import MUTUAL_INFORMATION
 from SemiSupSegScene.WindowLevel import PRESETS, setWindowLevel
 from trame.widgets import html
 from trame.widgets.vuetify3 import VBtn, VBtnToggle, VSelect, VSpacer
 
+from .Colours import css
 from .Panel import Panel
 
 __all__ = ["SliceStrip"]
 
+LEGENDS = {MUTUAL_INFORMATION: "Mutual information", None: "Uncertainty"}
 LEAST_TOP = 0.2
 """Small doubts stay small bars."""
+COLOURS = ", ".join(css((round(255 * r), round(255 * g), round(255 * b))) for r, g, b in uniformColours(9).tolist())
 
 
 class SliceStrip(Panel):
@@ -33,12 +38,16 @@ class SliceStrip(Panel):
                 html.Div(style=("{height: tall + '%'}",))
             with html.Div(classes="d-flex align-center", style="gap: 10px; height: 30px"):
                 html.Span("{{ strip.words }}", raw_attrs=['id="slice"'])
+                with html.Span(v_if=("strip.legend",), classes="ss-scale", raw_attrs=['id="legend"']):
+                    html.Span("{{ strip.legend }} 0")
+                    html.Span(style=f"background: linear-gradient(to right, {COLOURS})")
+                    html.Span("1")
                 VSpacer()
                 VSelect(v_model=("window_level",), items=("strip.windows",), density="compact", hide_details=True,
-                        variant="plain", style="max-width: 190px; font-size: 12px", theme="dark",
+                        variant="plain", classes="ss-small", style="max-width: 220px", theme="dark",
                         raw_attrs=['title="Window and level"'])  # fmt: skip
                 with VBtnToggle(v_model=("layout", "large"), density="compact", mandatory=True, theme="dark",
-                                style="height: 26px"):  # fmt: skip
+                                classes="ss-layouts"):  # fmt: skip
                     for value, icon, words in (("large", "mdi-view-split-vertical", "Axial large"),
                                                ("equal", "mdi-view-grid", "Four equal views"),
                                                ("only", "mdi-square-outline", "Axial only")):  # fmt: skip
@@ -53,10 +62,12 @@ class SliceStrip(Panel):
             words += f", U {profile[k]:.2f}"
         top = max(float(profile.max()), LEAST_TOP) if len(profile) else 1.0
         case = self.session.current_case
+        shown = view.overlay.visible
         return {
             "bars": [round(100 * float(value) / top) for value in profile],
             "k": k,
             "words": words,
+            "legend": LEGENDS.get(view.overlay.kind, LEGENDS[None]) if shown else "",
             "windows": [
                 {"title": preset.words, "value": name} for name, preset in PRESETS.items()
                 if case is None or preset.modality in (None, case.modality) or case.modality not in ("CT", "MR")

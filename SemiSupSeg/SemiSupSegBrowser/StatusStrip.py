@@ -96,8 +96,8 @@ class Banner(Panel):
         """See :meth:`.Panel.build`."""
         with (
             VAlert(
-                v_if=("banner.text",), type=("banner.level",), density="compact", variant="flat", rounded=0,
-                style="position: absolute; top: 0; left: 0; right: 0; z-index: 20", raw_attrs=['id="banner"'],
+                v_if=("banner.text",), type=("banner.level",), density="compact", variant="flat",
+                raw_attrs=['id="banner"'],
             ),
             html.Div(style="display: flex; align-items: center; gap: 12px"),
         ):  # fmt: skip

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from trame.widgets import client, html
 from trame.widgets.vuetify3 import VBtn, VIcon
 from trame_slicer.app.ui import create_vertical_slice_view_gutter_ui, create_vertical_view_gutter_ui
-from trame_slicer.rca_view import register_rca_factories
-from trame_slicer.views import ViewLayoutDefinition
+from trame_slicer.rca_view import RemoteViewFactory
+from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayoutDefinition, ViewType
 
 __all__ = ["Views"]
 
+BLUR_FPS = 10.0
+"""Pictures a second of the views that the mouse is not in."""
 NAMES = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal", "ThreeD": "3D"}
 
 
@@ -25,14 +28,16 @@ class Views:
     def __init__(self, app: Any) -> None:
         self._app = app
         self._manager = app.host.view_manager
-        register_rca_factories(
-            self._manager, app.server, slice_view_ui_f=self._sliceGutter, three_d_view_ui_f=self._gutter3d
-        )
+        for view, kind, gutter in (
+            (_SliceView, ViewType.SLICE_VIEW, self._sliceGutter), (ThreeDView, ViewType.THREE_D_VIEW, self._gutter3d),
+        ):  # fmt: skip
+            self._manager.register_factory(RemoteViewFactory(
+                app.server, partial(_quietly, view), kind, populate_view_ui_f=gutter, blur_fps=BLUR_FPS))  # fmt: skip
         kinds = ViewLayoutDefinition
         made = (kinds.axial_view(), kinds.threed_view(), kinds.coronal_view(), kinds.sagittal_view())
         self._tags = [definition.singleton_tag for definition in made]
         for definition in made:
-            self._manager.create_view(definition)
+            self._manager.create_view(definition).render_window().SetMultiSamples(0)  # a processor draws, not a card
         self._manager.set_current_view_ids(self._tags)
 
     def build(self, strip: Any) -> None:
@@ -65,3 +70,16 @@ class Views:
     def _show3d(self, _server: Any, _viewId: str, _view: Any) -> None:
         with VBtn(size="medium", variant="text", click=self._app.toggle3d, raw_attrs=['title="Organs in 3D"']):
             VIcon("mdi-cube-outline", color="white")
+
+
+class _SliceView(SliceView):
+    """With the image behind all that is on it: what is added first is drawn first, and a case adds its labels first."""
+
+    def __init__(self, *said: Any, **more: Any) -> None:
+        super().__init__(*said, **more)
+        self._render_manager.SetImageDataConnection(None)
+
+
+def _quietly(view: Any, **said: Any) -> Any:
+    """A view that is not drawn for every property it is given: hundreds of pictures that nobody would see."""
+    return view(scheduled_render_strategy=NoScheduleRendering(), **said)

@@ -27,6 +27,8 @@ from .TrainPanel import TrainPanel
 __all__ = ["SemiSupSegPanel"]
 
 POLL_MILLISECONDS = 250
+SOON_MILLISECONDS = 20
+"""While something is read or written: what came of it is shown as soon as it is there."""
 
 
 class SemiSupSegPanel:
@@ -100,7 +102,7 @@ class SemiSupSegPanel:
         self._poll.stop()
         self._later.stop()
         if self.session.project is not None:
-            self.status.attempt(self.session.save_painting)
+            self.status.attempt(self.session.settle)
         self.session.signals.changed.disconnect(self._hear)
         for panel in reversed(self.panels):
             panel.cleanup()
@@ -118,6 +120,8 @@ class SemiSupSegPanel:
     def _hear(self, signal: str) -> None:
         self._changed.add(signal)
         self._later.start()
+        if signal == "work_changed":
+            self._poll.setInterval(POLL_MILLISECONDS if self.session.busy is None else SOON_MILLISECONDS)
 
     def _redrawAll(self) -> None:
         self._hear("all")

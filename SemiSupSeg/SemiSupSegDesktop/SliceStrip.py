@@ -44,8 +44,10 @@ class SliceStrip(qt.QLabel):
             values: (K,) mean uncertainty in [0, 1]; empty for none.
             current: slice that the views show; None when unknown.
         """
-        self._values, self._current = np.asarray(values, float), current
-        self._draw()
+        values = np.asarray(values, float)
+        if current != self._current or not np.array_equal(values, self._values):  # a timer asks four times a second
+            self._values, self._current = values, current
+            self._draw()
 
     def sliceAt(self, x: float) -> int | None:
         """The slice under a place, in pixels from the left; None without bars."""
@@ -73,10 +75,14 @@ class SliceStrip(qt.QLabel):
             painter.begin(picture)
             top = max(float(self._values.max()), 0.2)  # small doubts stay small bars
             colour = qt.QColor(*(BAR_DARK if isDark(self) else BAR))
-            for x in range(width):
-                k = self.sliceAt(x)
+            x = 0
+            while x < width:
+                k, begin = self.sliceAt(x), x
+                while x < width and self.sliceAt(x) == k:
+                    x += 1
                 tall = round((HEIGHT - 8) * float(self._values[k]) / top)
-                painter.fillRect(x, HEIGHT - 4 - tall, 1, tall, qt.QBrush(colour))
+                if tall:
+                    painter.fillRect(begin, HEIGHT - 4 - tall, x - begin, tall, qt.QBrush(colour))
             painter.setPen(qt.QPen(self.palette.color(qt.QPalette.Text)))
             painter.drawLine(0, HEIGHT - 3, width - 1, HEIGHT - 3)
             if self._current is not None:

@@ -64,7 +64,9 @@ class StatusStrip(Panel):
         ui.takeOverButton.setVisible(owner is not None)
         if owner is not None:
             ui.ownerLabel.setText(SIGNS["warning"] + owner.sentence)
-        ui.nextStepLabel.setText(_("Next: {step}").format(step=session.next_step))
+        busy = session.busy
+        said = _("Next: {step}").format(step=session.next_step) if busy is None else f"{busy[:1].upper()}{busy[1:]} …"
+        ui.nextStepLabel.setText(said)
         self._showTask(session.task)
 
     def showMessage(self, sentence: str, level: str = "info") -> None:

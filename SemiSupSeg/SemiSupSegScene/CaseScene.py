@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import slicer
 from numpy.typing import NDArray
 
@@ -16,14 +15,17 @@ from SemiSupSegLib.project.annotation import label_mask
 from SemiSupSegLib.project.cases import Case
 from SemiSupSegLib.project.geometry import Grid, check_same_grid
 from SemiSupSegLib.project.labels import LabelSet
+from SemiSupSegLib.session.differences import Difference, Step, differences
 
+from .CaseContent import CaseContent, Parts, partsOf, readCase
 from .CaseNodes import SEGMENTATION, VOLUME, hideOthers, isCurrent, markNode, nodeOf, setAside
-from .CaseSegments import fillSegmentation, labelMasks
+from .CaseSegments import addSegments, labelMasks
 from .Grids import gridOfVolume
 from .Observations import Observations
 from .SegmentMatches import addSegment, matchedSegments
+from .SegmentSnapshot import SegmentSnapshot
 from .SegmentTags import tagSegment
-from .SegmentVoxels import changeSegment, segmentMask
+from .SegmentVoxels import changeInBox, segmentInBox
 from .SliceLayers import showInBackground
 from .Translation import _
 from .Volumes import addVolume
@@ -81,27 +83,37 @@ class CaseScene:
             self._itsGrid = self._case.grid()
         return self._itsGrid
 
-    def open(self, case: Case, labelSet: LabelSet) -> None:
+    def needsImage(self, case: Case) -> bool:
+        """Whether the scene does not show the volume of a case yet."""
+        return nodeOf(self._scene, case, VOLUME) is None
+
+    def open(self, case: Case, labelSet: LabelSet, content: CaseContent | None = None) -> None:
         """Show a case: its nodes when the scene has them already, else new ones from the project.
 
         A segmentation of the scene that is older than the project's is kept under another name, hidden.
+
+        Args:
+            case: the case.
+            labelSet: the project's labels.
+            content: what its files hold, where it was read before; with the image where :meth:`needsImage` says so.
 
         Raises:
             ImageError: a file of the case is damaged.
         """
         self.close()
+        if content is None or (content.image is None and self.needsImage(case)):
+            content = readCase(case, labelSet, withImage=self.needsImage(case))
         self._case, self._labelSet = case, labelSet
-        self._layers = case.labels(labelSet)
+        self._layers, self._itsGrid = content.layers, content.grid
         if self.volumeNode is None:
-            image = case.image()
-            node = addVolume(self._scene, sitk.GetArrayViewFromImage(image), Grid.of(image), case.id)
+            node = addVolume(self._scene, content.voxels, content.grid, case.id, window=content.window)
             markNode(node, case)
         segmentation = self.segmentationNode
         if segmentation is not None and not isCurrent(segmentation, case):
             setAside(segmentation)
             segmentation = None
         if segmentation is None:
-            self._addSegmentation(self._layers, self._grid())
+            self._addSegmentation(content.parts, content.grid)
         else:
             self.edited = True  # it may hold strokes that the project has not seen
         with self._changing():
@@ -127,7 +139,7 @@ class CaseScene:
         self._case, self._labelSet, self._layers = case, labelSet, case.labels(labelSet)
         markNode(volumeNode, case)
         if segmentationNode is None:
-            self._addSegmentation(self._layers, self._grid())
+            self._addSegmentation(partsOf(self._layers, labelSet), self._grid())
         else:
             markNode(segmentationNode, case)
         with self._changing():
@@ -148,7 +160,11 @@ class CaseScene:
         """
         return labelMasks(self._segmentation(), self._labelSet, self._grid(), nearest=nearest)
 
-    def update(self, case: Case) -> list[str]:
+    def snapshot(self) -> SegmentSnapshot:
+        """What :meth:`masks` gives, to be looked at in any thread; raises the same, some of it only there."""
+        return SegmentSnapshot(self._segmentation(), self._labelSet, self._grid())
+
+    def update(self, case: Case, step: Step | None = None) -> list[str]:
         """Bring what changed in the project since the last call to the user's segmentation: an acceptance, its undo.
 
         Only voxels that changed in the project change here, and none on which the user has drawn a label that excludes
@@ -156,6 +172,7 @@ class CaseScene:
 
         Args:
             case: the open case as the project has it now.
+            step: what is different, where that was found out before; else its labels are read and compared.
 
         Returns:
             Names of the labels whose voxels changed.
@@ -167,38 +184,39 @@ class CaseScene:
         if self._case is None or self._case.folder != case.folder:
             msg = f"case {case.id} is not open"
             raise ProjectError(msg)
-        before, after = self._layers, case.labels(self._labelSet)
-        assert before is not None
+        assert self._layers is not None
+        if step is None:
+            after = case.labels(self._labelSet)
+            before, found = self._layers, differences(self._labelSet, self._layers, after)
+        else:
+            before, after, found = step.before, step.layers, dict(step.differences)
         with self._changing():
-            changed = [name for name in self._labelSet.names if self._change(name, before, after)]
+            missed = [name for name, difference in found.items() if not self._change(name, difference, before)]
             self._case, self._layers = case, after
             self._tag()
             markNode(self._segmentation(), case)
-        self.edited = self.edited and self._differs()
-        return changed
+        self.edited = bool(missed) or (self.edited and (step is not None or self._differs()))
+        return list(found)
 
     def close(self) -> None:
         """Stop listening. The nodes stay in the scene; the user's strokes in them too."""
         self._observations.removeAll()
         self._case, self._layers, self._itsGrid, self.edited = None, None, None, False
 
-    def _change(self, name: str, before: Layers, after: Layers) -> bool:
-        channel = self._labelSet.index(name)
-        layer = self._labelSet.places[channel].layer
-        if np.array_equal(before[layer], after[layer]):
-            return False
-        old, new = (label_mask(layers, self._labelSet, channel) for layers in (before, after))
-        added, removed = new & ~old, old & ~new
-        if not (added.any() or removed.any()):
-            return False
-        node, grid = self._segmentation(), self._grid()
+    def _change(self, name: str, difference: Difference, before: Layers) -> bool:
+        """Whether the segment shows the label as it is now, where it is different from before."""
+        channel, box = self._labelSet.index(name), difference.box
+        node, grid, added = self._segmentation(), self._grid(), difference.added.copy()
         matched = matchedSegments(node, self._labelSet)
         for other, its in enumerate(self._labelSet.names):
             if added.any() and its in matched and not self._labelSet.may_overlap(channel, other):
-                added &= ~(segmentMask(node, matched[its], grid) & ~label_mask(before, self._labelSet, other))
+                place = self._labelSet.places[other]
+                was = before[place.layer][box] == place.value
+                added &= ~(segmentInBox(node, matched[its], grid, box) & ~was)
         segmentId = matched.get(name) or addSegment(node, self._labelSet.labels[channel])
-        changeSegment(node, segmentId, grid, added=added, removed=removed)
-        return True
+        changeInBox(node, segmentId, grid, box, added=added, removed=difference.removed)
+        shown = segmentInBox(node, segmentId, grid, box)
+        return not ((difference.added & ~shown).any() or (difference.removed & shown).any())
 
     def _differs(self) -> bool:
         assert self._layers is not None
@@ -212,12 +230,12 @@ class CaseScene:
             decision = self._case.reviewed.get(name, {}).get("decision")
             tagSegment(segmentation.GetSegment(segmentId), self._case.annotation(name), decision=decision)
 
-    def _addSegmentation(self, layers: Layers, grid: Grid) -> None:
+    def _addSegmentation(self, parts: Parts, grid: Grid) -> None:
         assert self._case is not None
         node = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", _("{case} labels").format(case=self._case.id))
         node.CreateDefaultDisplayNodes()
         node.SetReferenceImageGeometryParameterFromVolumeNode(self.volumeNode)
-        fillSegmentation(node, layers, self._labelSet, grid)
+        addSegments(node, parts, self._labelSet, grid)
         markNode(node, self._case)
 
     def _segmentation(self) -> Any:

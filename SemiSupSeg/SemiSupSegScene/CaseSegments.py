@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from SemiSupSegLib.project.geometry import Grid
 from SemiSupSegLib.project.labels import LabelSet
 
+from .CaseContent import Parts, partsOf
 from .SegmentMatches import addSegment, matchedSegments, setMeaning
-from .SegmentVoxels import LABELMAP, boxOf, orientedImage, segmentMask
+from .SegmentVoxels import LABELMAP, orientedImage, segmentMask
 
-__all__ = ["fillSegmentation", "labelMasks"]
+__all__ = ["addSegments", "fillSegmentation", "labelMasks"]
 
 
 def fillSegmentation(
@@ -35,15 +36,26 @@ def fillSegmentation(
         grid: the place of the voxels in the world.
         only: names of the labels to add; None for all. A label without a voxel becomes an empty segment.
     """
+    addSegments(segmentationNode, partsOf(layers, labelSet, only), labelSet, grid, only=only)
+
+
+def addSegments(
+    segmentationNode: Any, parts: Parts, labelSet: LabelSet, grid: Grid, *, only: Iterable[str] | None = None
+) -> None:
+    """What :func:`fillSegmentation` does, with layers that were cut before.
+
+    Args:
+        segmentationNode: without these labels.
+        parts: what :func:`.CaseContent.partsOf` gives of the same labels.
+        labelSet: what the values mean.
+        grid: of the whole layers.
+        only: names of the labels to add; None for all.
+    """
     wanted = labelSet.names if only is None else [labelSet.names[labelSet.index(name)] for name in only]
-    places = [place for name, place in zip(labelSet.names, labelSet.places, strict=True) if name in wanted]
-    images: dict[int, Any] = {}
-    for layer in {place.layer for place in places}:
-        voxels = np.where(np.isin(layers[layer], [p.value for p in places if p.layer == layer]), layers[layer], 0)
-        if voxels.any():
-            box = boxOf(voxels != 0)
-            first = [part.start for part in box][::-1]
-            images[layer] = orientedImage(voxels[box], grid, segmentationNode, first=first)
+    images = {
+        layer: orientedImage(voxels, grid, segmentationNode, first=[part.start for part in box][::-1])
+        for layer, (box, voxels) in parts.items()
+    }
     segmentation = segmentationNode.GetSegmentation()
     for label, place in zip(labelSet.labels, labelSet.places, strict=True):
         if label.name not in wanted:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from .CaseContent import CaseContent, readCase
 from .CaseScene import CaseScene
-from .Outline import PREVIOUS, PROPOSAL, Outline
+from .ProposalView import ProposalView
 from .SceneParameters import SceneParameters, projectKey
 from .SegmentMatches import addSegment, matchedSegments
 from .SliceNavigation import jumpToSlice, sliceInView
-from .UncertaintyOverlay import UNCERTAINTY, UncertaintyOverlay
 
 __all__ = ["CaseView"]
 
@@ -33,13 +33,10 @@ class CaseView:
         self.scene, self.session, self._tell = scene, session, tell
         self.parameters = SceneParameters(scene)
         self._case = CaseScene(scene, onEdit=self._edited)
-        self._proposal, self._previous = Outline(scene, PROPOSAL), Outline(scene, PREVIOUS)
-        self.overlay = UncertaintyOverlay(scene)
+        self._proposal = ProposalView(scene, session, self.parameters)
+        self.overlay = self._proposal.overlay
         self._masks: Any = None
         self._names: tuple[str, ...] = ()
-        self._looked: Any = None
-        self._comparing = False
-        self._overlayWanted = self.parameters.get("overlayVisible") == "1"
         self.onShown: Callable[[], None] = lambda: None
         """Called after another case, or none, is shown."""
         signals = session.signals
@@ -58,7 +55,6 @@ class CaseView:
         if session.current_case is not None:  # a project was open before the panel was
             self._guarded(self._projectChanged)()
             self._guarded(self._showCase)(session.current_case.id)
-            self._guarded(self._showProposal)(session.selected)
 
     # What the panels ask ---------------------------------------------------------------------------------------------
 
@@ -98,18 +94,16 @@ class CaseView:
     def goToSlice(self, k: int) -> None:
         """Show a slice, where the proposal is when it has voxels there."""
         if self._case.grid is not None:
-            jumpToSlice(self.scene, self._case.grid, k, mask=self._looked)
+            jumpToSlice(self.scene, self._case.grid, k, mask=self._proposal.looked)
 
     def setOverlayVisible(self, visible: bool) -> None:
         """Show or hide the map of uncertainty; remembered with the scene."""
-        self._overlayWanted = visible
-        self.parameters.set("overlayVisible", "1" if visible else "0")
-        self.overlay.setVisible(visible and self._looked is not None)
+        self._proposal.setOverlayVisible(visible)
 
     @property
     def overlayVisible(self) -> bool:
         """Whether the map is shown whenever there is one."""
-        return self._overlayWanted
+        return self._proposal.overlayWanted
 
     @property
     def mapKind(self) -> str:
@@ -123,13 +117,12 @@ class CaseView:
             kind: ``uncertainty`` or ``mutual_information``.
         """
         self.parameters.set("map", kind)
-        if self._looked is not None:
-            self._guarded(self._showMap)()
+        if self._case.grid is not None:
+            self._guarded(self._proposal.showMap)(self._case.grid)
 
     def compare(self, on: bool) -> None:
         """Show the outline of what the project holds beside the proposal's."""
-        self._comparing = on
-        self._guarded(self._showPrevious)()
+        self._guarded(self._proposal.compare)(on, self._case.grid)
 
     def painting(self, caseId: str) -> Any | None:
         """What the user drew, for the session; None when nothing was drawn since the case was opened."""
@@ -137,7 +130,7 @@ class CaseView:
         if case is None or case.id != caseId or not self._case.edited:
             return None
         if self._masks is None:
-            self._masks = self._case.masks()
+            self._masks = self._case.snapshot()
         return self._masks
 
     def cleanup(self) -> None:
@@ -146,21 +139,39 @@ class CaseView:
             signal.disconnect(listener)
         if self.session.painting == self.painting:
             self.session.painting = None
-        for derived in (self._proposal, self._previous, self.overlay):
-            derived.remove()
+        self._proposal.remove()
         self._case.close()
 
     # What the session says -------------------------------------------------------------------------------------------
 
     def _showCase(self, _caseId: str | None) -> None:
-        case, project = self.session.current_case, self.session.project
-        self._masks = self._looked = None
+        case, project, session = self.session.current_case, self.session.project, self.session
+        self._masks = None
+        self._case.close()
+        self._proposal.hide()
         if case is None or project is None:
-            self._case.close()
-        else:
-            self._names = project.label_set.names
-            self._case.open(case, project.label_set)
+            session.stop_reading()
+            self.onShown()
+            return
+        labelSet, withImage = project.label_set, self._case.needsImage(case)
+        self._names = labelSet.names
+        words = f"case {case.id} is being opened"
+        session.read(words, lambda: readCase(case, labelSet, withImage=withImage), self._caseRead, opens=True)
+        if session.background:
+            self.onShown()  # after it: while a case is being opened nobody asks for its voxels, nor paints in it
+
+    def _caseRead(self, content: CaseContent) -> None:
+        """Show what was read, unless the case was changed meanwhile: then it is read once more."""
+        session, case = self.session, content.case
+        if session.current_case != case or session.project.label_set != content.labelSet:
+            self._showCase(None)
+            return
+        session.keep_layers(case, content.layers, content.held)
+        self._case.open(case, content.labelSet, content)
         self.onShown()
+        self._showProposal(session.selected)
+        if session.background:
+            session.signals.tell(session.signals.organs_changed)
 
     def _projectChanged(self) -> None:
         project = self.session.project
@@ -190,47 +201,24 @@ class CaseView:
         if case is None or shown is None or case.id != shown.id:
             return
         if force or case.generation != shown.generation:
-            self._case.update(case)
-            self._masks = None
+            step = self.session.step(shown)
+            is_stored = step is not None and self._masks is not None and step.painting is self._masks
+            if is_stored:
+                self._case.edited = False  # nothing was painted since it was looked at
+            try:
+                self._case.update(case, step)
+            except Exception:
+                self._case.edited = True  # the session must find out what the screen does not show
+                raise
+            finally:
+                self._masks = None
 
     def _showProposal(self, row: Any) -> None:
-        project, case = self.session.project, self.session.current_case
-        self._looked = None
-        if row is None or project is None or case is None or case.id != row.case:
-            self._proposal.setVisible(False)
-            self._previous.setVisible(False)
-            self.overlay.setVisible(False)
-            return
-        self._looked = self.session.proposal()
-        self._outline(self._proposal, row.label, self._looked)
-        self._showMap()
-        self.parameters.set("label", row.label)
-        self._showPrevious()
-        jumpToSlice(self.scene, case.grid(), row.worst_slice, mask=self._looked)
-
-    def _showMap(self) -> None:
-        from SemiSupSegLib.session.looking import MAPS
-
-        kind, case = self.mapKind, self.session.current_case
-        if kind not in MAPS or self.session.may_show_map(kind) is not None:
-            kind = UNCERTAINTY  # an older prediction has the first map alone
-        self.overlay.show(self.session.uncertainty(kind), case.grid(), kind=kind)
-        self.overlay.setThreshold(self.session.threshold)
-        self.overlay.setVisible(self._overlayWanted)
-
-    def _showPrevious(self) -> None:
-        row = self.session.selected
-        self._previous.setVisible(False)
-        if self._comparing and row is not None and self._looked is not None:
-            self._outline(self._previous, row.label, self.session.label_voxels(names=[row.label])[row.label])
-
-    def _outline(self, outline: Outline, label: str, mask: Any) -> None:
-        from SemiSupSegLib.project.labels import LabelSet
-
-        project, case = self.session.project, self.session.current_case
-        alone = LabelSet((project.label_set.labels[project.label_set.index(label)],))
-        outline.show(np.asarray(mask[np.newaxis], np.uint8), alone, case.grid())
-        outline.setVisible(True)
+        case = self.session.current_case
+        if row is None or case is None or case.id != row.case:
+            self._proposal.hide()
+        elif self._case.grid is not None:  # else the case is being opened, and its proposal is shown after it
+            self._proposal.show(row, self._case.grid)
 
     def _jump(self, _caseId: str, k: int, _label: str) -> None:
         self.goToSlice(k)

@@ -52,6 +52,7 @@ class IgnoreBrush:
         Raises:
             SemiSupSegError: it cannot be stored.
         """
+        self._session.wait()  # what is painted here is nowhere else: it must not be refused
         node, case = self.node, self._session.current_case
         try:
             if node is not None and case is not None:

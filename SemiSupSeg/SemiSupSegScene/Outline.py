@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from SemiSupSegLib.project.geometry import Grid
 from SemiSupSegLib.project.labels import LabelSet
 
-from .CaseSegments import fillSegmentation
+from .CaseContent import Parts, partsOf
+from .CaseSegments import addSegments
 from .DerivedNodes import keepOutOfFiles, removeWithDisplay
 from .Translation import _
 
@@ -52,12 +53,18 @@ class Outline:
     def show(
         self, layers: NDArray[np.integer[Any]], labelSet: LabelSet, grid: Grid, *, only: Iterable[str] | None = None
     ) -> None:
+        """What :meth:`showParts` does, of layers (L, k, j, i) in the order of ``labelSet.places``."""
+        self.showParts(partsOf(layers, labelSet, only), labelSet, grid, only=only)
+
+    def showParts(
+        self, parts: Parts, labelSet: LabelSet, grid: Grid, *, only: Iterable[str] | None = None
+    ) -> None:
         """Show the outlines of labels, instead of those before.
 
         Args:
-            layers: (L, k, j, i) in the order of ``labelSet.places``.
+            parts: the labels' voxels, cut to where they are: :func:`.CaseContent.partsOf`.
             labelSet: what the values mean.
-            grid: their place in the world.
+            grid: of the whole volume, in the world.
             only: names of the labels to show; None for all.
         """
         node = self.node
@@ -68,7 +75,7 @@ class Outline:
             node.CreateDefaultDisplayNodes()
             keepOutOfFiles(node)
         node.GetSegmentation().RemoveAllSegments()
-        fillSegmentation(node, layers, labelSet, grid, only=only)
+        addSegments(node, parts, labelSet, grid, only=only)
         self._draw(node)
 
     def setVisible(self, visible: bool) -> None:

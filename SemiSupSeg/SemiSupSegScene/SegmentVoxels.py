@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 from vtk.util import numpy_support
 
 from SemiSupSegLib.errors import ImageError
-from SemiSupSegLib.project.geometry import Grid, image_from_kji, paste, resample
+from SemiSupSegLib.project.geometry import Grid, check_same_grid, image_from_kji, paste, resample
 from SemiSupSegLib.project.grid import triple
+from SemiSupSegLib.session.differences import Box, box_of
 
 from .Grids import gridFromMatrix, matrixInNode, worldMatrix
 
-__all__ = ["LABELMAP", "boxOf", "changeSegment", "labelmapOf", "orientedImage", "segmentMask"]
+__all__ = [
+    "LABELMAP", "changeInBox", "changeSegment", "labelmapOf", "maskOnGrid", "orientedImage", "segmentInBox",
+    "segmentMask",
+]  # fmt: skip
 
 LABELMAP = "Binary labelmap"
 SURFACE = "Closed surface"
-Box = tuple[slice, slice, slice]
 
 
 def segmentMask(segmentationNode: Any, segmentId: str, grid: Grid, *, nearest: bool = False) -> NDArray[np.bool_]:
@@ -42,13 +45,28 @@ def segmentMask(segmentationNode: Any, segmentId: str, grid: Grid, *, nearest: b
     if part is None:
         return np.zeros(grid.shape, bool)
     voxels, itsGrid = part
-    mask = voxels == segment.GetLabelValue()
-    if not mask.any():
-        return np.zeros(grid.shape, bool)
-    box = boxOf(mask)  # what is empty needs no place in the image
-    start = tuple(int(s.start) for s in box)
-    cut = Grid(mask[box].shape[::-1], itsGrid.spacing, triple(itsGrid.point(start[::-1])), itsGrid.direction)
     what, where = f"the segment {segment.GetName()}", segmentationNode.GetName()
+    return maskOnGrid(voxels == segment.GetLabelValue(), itsGrid, grid, what=what, where=where, nearest=nearest)
+
+
+def maskOnGrid(
+    mask: NDArray[np.bool_], itsGrid: Grid, grid: Grid, *, what: str, where: str, nearest: bool = False
+) -> NDArray[np.bool_]:
+    """A mask (k, j, i) on another grid; see :func:`segmentMask`. No node is touched.
+
+    Args:
+        mask: on ``itsGrid``.
+        itsGrid: where it is.
+        grid: where it is wanted.
+        what: whose mask it is, for the message.
+        where: of which node, for the message.
+        nearest: take the nearest voxel where the grids differ, instead of refusing it.
+    """
+    box = box_of(mask)
+    if box is None:
+        return np.zeros(grid.shape, bool)
+    start = tuple(int(s.start) for s in box)  # what is empty needs no place in the image
+    cut = Grid(mask[box].shape[::-1], itsGrid.spacing, triple(itsGrid.point(start[::-1])), itsGrid.direction)
     try:
         return np.asarray(paste(mask[box][np.newaxis], cut, grid, what=what, where=where)[0])
     except ImageError:
@@ -58,6 +76,39 @@ def segmentMask(segmentationNode: Any, segmentId: str, grid: Grid, *, nearest: b
 
     moved = resample(image_from_kji(mask[box], cut), grid, linear=False)
     return np.asarray(sitk.GetArrayViewFromImage(moved) != 0)
+
+
+def segmentInBox(segmentationNode: Any, segmentId: str, grid: Grid, box: Box) -> NDArray[np.bool_]:
+    """A box (k, j, i) of :func:`segmentMask`, at the cost of that box.
+
+    Raises:
+        ImageError: the segment lies on another grid, has surfaces only, or stands under a transform that bends.
+    """
+    result = np.zeros(tuple(s.stop - s.start for s in box), bool)
+    part = _placedLabelmap(segmentationNode, segmentId, grid)
+    if part is not None:
+        voxels, first = part
+        start = [max(s.start, f) for s, f in zip(box, first, strict=True)]
+        stop = [min(s.stop, f + n) for s, f, n in zip(box, first, voxels.shape, strict=True)]
+        if all(a < b for a, b in zip(start, stop, strict=True)):
+            inner = tuple(slice(a - f, b - f) for a, b, f in zip(start, stop, first, strict=True))
+            outer = tuple(slice(a - s.start, b - s.start) for a, b, s in zip(start, stop, box, strict=True))
+            value = segmentationNode.GetSegmentation().GetSegment(segmentId).GetLabelValue()
+            result[outer] = voxels[inner] == value
+    return result
+
+
+def _placedLabelmap(segmentationNode: Any, segmentId: str, grid: Grid) -> tuple[NDArray[Any], list[int]] | None:
+    """The labelmap of a segment and the index (k, j, i) of its first voxel on a grid; None when it is empty."""
+    part = labelmapOf(segmentationNode, segmentId)
+    if part is None:
+        return None
+    voxels, itsGrid = part
+    offset = np.rint(np.linalg.solve(grid.matrix, np.subtract(itsGrid.origin, grid.origin))).astype(int)
+    moved = Grid(itsGrid.size, grid.spacing, triple(grid.point(offset)), grid.direction)
+    name = segmentationNode.GetSegmentation().GetSegment(segmentId).GetName()
+    check_same_grid(moved, itsGrid, what=f"the segment {name}", where=segmentationNode.GetName())
+    return voxels, [int(n) for n in offset[::-1]]
 
 
 def labelmapOf(segmentationNode: Any, segmentId: str) -> tuple[NDArray[Any], Grid] | None:
@@ -100,12 +151,38 @@ def changeSegment(
     Raises:
         ImageError: the segment lies on another grid, or stands under a transform that bends.
     """
-    mask = segmentMask(segmentationNode, segmentId, grid) | added
+    box = box_of(added | removed)
+    if box is not None:
+        changeInBox(segmentationNode, segmentId, grid, box, added=added[box], removed=removed[box])
+
+
+def changeInBox(
+    segmentationNode: Any,
+    segmentId: str,
+    grid: Grid,
+    box: Box,
+    *,
+    added: NDArray[np.bool_],
+    removed: NDArray[np.bool_],
+) -> None:
+    """What :func:`changeSegment` does, with arrays of a box (k, j, i), at the cost of that box and of the segment."""
+    whole = box  # Slicer is given the whole segment: what it merges by itself may change others of the same labelmap
+    part = _placedLabelmap(segmentationNode, segmentId, grid)
+    if part is not None:
+        value = segmentationNode.GetSegmentation().GetSegment(segmentId).GetLabelValue()
+        own = box_of(part[0] == value)
+        if own is not None:
+            places = zip(box, own, part[1], strict=True)
+            k, j, i = (slice(min(b.start, o.start + f), max(b.stop, o.stop + f)) for b, o, f in places)
+            whole = (k, j, i)
+    mask = segmentInBox(segmentationNode, segmentId, grid, whole)
+    here = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, whole, strict=True))
+    mask[here] |= added
     if not mask.any():
         return
-    own = boxOf(mask)  # the labelmap need not be larger than the segment
-    mask &= ~removed
-    modifier = orientedImage(mask[own].astype(np.uint8), grid, segmentationNode, first=[s.start for s in own][::-1])
+    mask[here] &= ~removed
+    first = [s.start for s in whole][::-1]
+    modifier = orientedImage(mask.astype(np.uint8), grid, segmentationNode, first=first)
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     if not logic.SetBinaryLabelmapToSegment(modifier, segmentationNode, segmentId, logic.MODE_REPLACE):
         msg = f"Slicer could not write the segment {segmentId} of {segmentationNode.GetName()}"
@@ -128,12 +205,3 @@ def orientedImage(voxels: NDArray[Any], grid: Grid, node: Any, *, first: Sequenc
     image.GetPointData().SetScalars(scalars)
     image.SetImageToWorldMatrix(matrixInNode(grid, node))
     return image
-
-
-def boxOf(mask: NDArray[np.bool_]) -> Box:
-    """The smallest box that holds a mask with at least one voxel."""
-    slices = []
-    for axis in range(3):
-        filled = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        slices.append(slice(int(filled[0]), int(filled[-1]) + 1))
-    return slices[0], slices[1], slices[2]

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from SemiSupSegLib.project.geometry import Grid
 
 from .DerivedNodes import keepOutOfFiles, removeWithDisplay
+from .Grids import matrixOfGrid
 from .SliceLayers import Foreground
 from .Translation import _
 from .UncertaintyColours import colourNode
-from .Volumes import addVolume, setVolume
+from .Volumes import addDisplay, emptyImage
 
 __all__ = ["MUTUAL_INFORMATION", "OPACITY", "THRESHOLD", "UNCERTAINTY", "UncertaintyOverlay"]
 
@@ -44,6 +45,8 @@ class UncertaintyOverlay:
         self._opacity = OPACITY
         self._visible = False
         self.kind = UNCERTAINTY
+        self.drawsLegend = True
+        """Whether the slice views show a legend; a front end that has one of its own switches it off."""
 
     @property
     def volumeNode(self) -> Any | None:
@@ -76,14 +79,25 @@ class UncertaintyOverlay:
         Raises:
             ValueError: the array's shape is not that of the grid.
         """
+        values = np.asarray(values, np.float32)
+        if values.shape != grid.shape:
+            msg = f"array of shape {values.shape} on a grid of shape {grid.shape}"
+            raise ValueError(msg)
+        image, room = emptyImage(grid)
+        room[:] = values
+        self.showImage(image, grid, kind=kind)
+
+    def showImage(self, image: Any, grid: Grid, *, kind: str = UNCERTAINTY) -> None:
+        """What :meth:`show` does, of what :func:`.Volumes.emptyImage` gave and somebody filled: nothing is copied."""
         self.kind = kind
         node = self.volumeNode
         if node is None:
-            node = addVolume(self._scene, np.asarray(values, np.float32), grid, _("Uncertainty"))
+            node = self._scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", _("Uncertainty"))
             self._volumeId = node.GetID()
+            addDisplay(node, (0.0, 1.0))
             self._prepare(node)
-        else:
-            setVolume(node, np.asarray(values, np.float32), grid)
+        node.SetIJKToRASMatrix(matrixOfGrid(grid))
+        node.SetAndObserveImageData(image)
         node.SetName(self._title())
         self.setThreshold(self._threshold)
         self.setVisible(True)
@@ -111,7 +125,7 @@ class UncertaintyOverlay:
         else:
             self._foreground.giveBack(node)
         legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
-        if legend is None and visible:
+        if legend is None and visible and self.drawsLegend:
             legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
         if legend is not None:
             legend.SetTitleText(self._title())

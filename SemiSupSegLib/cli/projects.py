@@ -89,14 +89,18 @@ def _import(args: argparse.Namespace) -> int:
 
 def _carry_out(project: Project, plan: ImportPlan, args: argparse.Namespace) -> int:
     refused = write_import(project, plan, who=args.who, on_progress=Progress("writing"))
+    done = len(plan.importable) - len(refused)
+    if not done:  # one sentence with the first reason, for whoever reads nothing but that
+        case_id, reason = (*refused, *((case.id, case.problem) for case in plan.cases if case.problem))[0]
+        msg = f"nothing was imported: {case_id}: {reason}"
+        raise ProjectError(msg)
     for case_id, reason in refused:
         print(f"left out {case_id}: {reason}", file=sys.stderr)
-    done = len(plan.importable) - len(refused)
     left = len(plan.cases) - done
     print(f"imported {done} of {len(plan.cases)} cases" + (f"; {left} left out, see above" if left else ""))
-    if done and not args.project.samefile(Path()):
+    if not args.project.samefile(Path()):
         print(f"next: semisupseg status {args.project}")
-    return 0 if done else 1
+    return 0
 
 
 def _configure_add(parser: argparse.ArgumentParser) -> None:

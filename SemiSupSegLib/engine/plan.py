@@ -142,15 +142,18 @@ def estimate(project: Project, config: Config) -> Estimate:
     voxels = config.train.batch_size * math.prod(config.data.patch_size)
     kept = KEPT_ACTIVATIONS[config.network.backbone] * config.network.filters / 16
     per_label = 4 * 8 * (len(project.label_set) + (config.network.activation == "softmax"))
-    memory = BASE_GB + voxels * (4 * kept + per_label) / 1e9
+    base = BASE_GB + WEIGHTS_GB.get(config.network.backbone, 0.0)
+    memory = base + voxels * (4 * kept + per_label) / 1e9
     return Estimate(config.train.minutes, memory, _available_gb(device), device, reason)
 
 
 BASE_GB = 0.7
 """Python, torch and its libraries, and the loader's processes."""
+WEIGHTS_GB = {"monai_vnet": 0.9}
+"""Weights, gradients, two moments and average of backbones in which these are no small matter: 45 million numbers."""
 KEPT_ACTIVATIONS = {
     "vnet": 420.0,
-    "monai_vnet": 700.0,
+    "monai_vnet": 450.0,
     "dynunet": 380.0,
     "segresnet": 520.0,
     "modsegnet": 380.0,

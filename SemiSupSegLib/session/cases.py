@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from ..errors import ProjectError
 from ..project.cases import Case
-from .core import Core, require
+from .core import require
 from .rows import STATUSES, CaseRow, Cell, Found
 from .task import Child
 from .words import SYMBOLS, counted, joined
+from .writing import Writing
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813  everybody's name for it
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Cases"]
 
 
-class Cases(Core):
+class Cases(Writing):
     """Commands and rules of the case table."""
 
     def _candidates(self) -> Collection[Candidate]:
@@ -83,9 +84,10 @@ class Cases(Core):
         """
         if case_id is not None:
             self._opened().case(case_id)
-        if case_id == self._saved.case:
-            return
-        self.save_painting()
+        if case_id != self._saved.case:
+            self._stored_then(lambda: self._enter(case_id))
+
+    def _enter(self, case_id: str | None) -> None:
         self._unseen = set()
         self._remember(case=case_id)
         self.signals.tell(self.signals.current_case_changed, case_id)

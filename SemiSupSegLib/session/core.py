@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import ProjectError
 from ..project.cases import Case
 from ..project.project import Project
-from ..project.transactions import commit
 from .owner import Owner
-from .painting import Layers, Masks, Painted, Painting, differing, painted
+from .painting import Layers, Painting
 from .saved import Saved
 from .signals import Signals
 from .task import Task, default_program
-from .words import joined
+from .worker import Worker
 
 __all__ = ["Core", "require"]
 
@@ -42,6 +38,8 @@ class Core:
         program: the words that start the engine; :func:`.task.default_program` when None.
         painting: gives what is on the screen; None where nothing is painted.
         threads: False computes at once what otherwise a thread does: for scripts and tests.
+        background: let cases, proposals and changes be read and written in a thread, so that nobody waits: commands
+            return at once then, and :meth:`.Session.poll` hands over what came of them.
     """
 
     def __init__(
@@ -51,12 +49,14 @@ class Core:
         program: Sequence[str] | None = None,
         painting: Painting | None = None,
         threads: bool = True,
+        background: bool = False,
     ) -> None:
         self.signals = Signals()
         self.who = who or _login_name()
         self.program = tuple(program or default_program())
         self.painting = painting
-        self.threads = threads
+        self.threads, self.background = threads, background
+        self._worker = Worker()
         self._project: Project | None = None
         self._owner: Owner | None = None
         self._me: Owner | None = None
@@ -89,7 +89,8 @@ class Core:
         """Whether anything may be changed at all."""
         return self._may_change("Change")
 
-    def _may_change(self, button: str) -> str | None:
+    def _may_own(self, button: str) -> str | None:
+        """Whether the project is this session's; also while something is being stored."""
         if self._project is None:
             return f"{button}: open or create a project first"
         if self._owner is not None:
@@ -98,10 +99,42 @@ class Core:
             return f"{button}: the folder of this project cannot be written"
         return None
 
+    def _may_change(self, button: str) -> str | None:
+        """Whether anything may be changed now: one change after the other."""
+        if (reason := self._may_own(button)) is not None:
+            return reason
+        return None if self._worker.writing is None else f"{button}: {self._worker.writing}"
+
     def _may_change_case(self, button: str) -> str | None:
         if (reason := self._may_change(button)) is not None:
             return reason
-        return f"{button}: open a case first" if self.current_case is None else None
+        if self.current_case is None:
+            return f"{button}: open a case first"
+        return self._may_see(button)
+
+    def _may_see(self, button: str) -> str | None:
+        """Whether the current case is on the screen already."""
+        return f"{button}: {self._worker.reading}" if self._is_opening else None
+
+    def _may_look(self, button: str) -> str | None:
+        """Whether the current case and what is looked at in it are on the screen already."""
+        return None if self._worker.reading is None else f"{button}: {self._worker.reading}"
+
+    _reads_case = False
+
+    @property
+    def _is_opening(self) -> bool:
+        return self._reads_case and self._worker.reading is not None
+
+    @property
+    def opening(self) -> str | None:
+        """What is being read for the screen, as ``case c1 is being opened``; None when all is there."""
+        return self._worker.reading
+
+    @property
+    def busy(self) -> str | None:
+        """What is being written, else read, as a sentence without its stop; None for nothing."""
+        return self._worker.writing or self._worker.reading
 
     def _opened(self) -> Project:
         if self._project is None:
@@ -132,99 +165,6 @@ class Core:
 
     def _say(self, sentence: str, level: str = "info") -> None:
         self.signals.tell(self.signals.message, sentence, level)
-
-    # The screen ------------------------------------------------------------------------------------------------------
-
-    def label_voxels(self, case_id: str | None = None, names: Iterable[str] | None = None) -> Masks:
-        """What the project holds, by label name: (k, j, i) bool; all labels of the current case by default."""
-        from ..project.annotation import label_mask
-
-        project, case = self._opened(), self._case(case_id)
-        layers = self._layers.of(case, project.label_set)
-        wanted = project.label_set.names if names is None else tuple(map(self._name, names))
-        return {name: label_mask(layers, project.label_set, project.label_set.index(name)) for name in wanted}
-
-    def has_voxels(self, label: str, case_id: str | None = None) -> bool:
-        """Whether any voxel carries the label, on the screen where it is there, else in the project."""
-        case, name = self._case(case_id), self._name(label)
-        on_screen = self._on_screen(case)
-        if name in on_screen:
-            return bool(np.any(on_screen[name]))
-        label_set = self._opened().label_set
-        return self._layers.holds(case, label_set, label_set.index(name))
-
-    def save_painting(self) -> tuple[str, ...]:
-        """Store what the person painted in the current case, as one change that undo takes back.
-
-        Returns:
-            Labels whose voxels differ from before; empty when nothing does, or the project may not be changed.
-
-        Raises:
-            ProjectError: two labels that exclude each other share voxels; the screen names no label of the project.
-            ImageError: what is on the screen is not on the grid of the case.
-        """
-        case = self.current_case
-        if case is None or self.may_change is not None:
-            return ()
-        found = self._painted(case)
-        if found is None:
-            return ()
-        names = list(found.changed)
-        self._commit(case.id, label=", ".join(names), detail={"painted": names}, labels=found.layers)
-        return found.changed
-
-    def _on_screen(self, case: Case) -> Masks:
-        masks = None if self.painting is None else self.painting(case.id)
-        return {} if masks is None else {self._name(name): mask for name, mask in masks.items()}
-
-    def _painted(self, case: Case) -> Painted | None:
-        masks = self._on_screen(case)
-        if not masks:
-            return None
-        label_set = self._opened().label_set
-        layers = self._layers.of(case, label_set)
-        if self._unseen:
-            self._unseen &= differing(label_set, layers, masks)
-            masks = {name: mask for name, mask in masks.items() if name not in self._unseen}
-        return painted(case, label_set, layers, masks)
-
-    def _commit(
-        self,
-        case_id: str,
-        *,
-        label: str | None,
-        detail: dict[str, Any],
-        labels: NDArray[np.integer[Any]] | None = None,
-        **changes: Any,
-    ) -> Case:
-        """One change of a case, told to everybody."""
-        project, who = self._opened(), self.who
-        case = commit(
-            project, case_id, action="annotate", who=who, label=label, detail=detail, labels=labels, **changes
-        )
-        self._tell_case(case.id)
-        return case
-
-    def _tell_case(self, case_id: str, *, written: Iterable[str] = ()) -> None:
-        """A case changed; ``written`` are labels whose voxels the screen does not show yet."""
-        tell, signals = self.signals.tell, self.signals
-        if names := tuple(written):
-            tell(signals.labels_written, case_id, names)
-            self._check_screen(case_id, names)
-        tell(signals.cases_changed)
-        if case_id == self._saved.case:
-            tell(signals.organs_changed)
-
-    def _check_screen(self, case_id: str, names: Iterable[str]) -> None:
-        """Find what was written and is not on the screen: to store it as painted there would erase it again."""
-        case = self._opened().cases[case_id]
-        if case_id != self._saved.case or not (masks := self._on_screen(case)):
-            return
-        label_set = self._opened().label_set
-        self._unseen |= differing(label_set, self._layers.of(case, label_set), masks) & set(names)
-        if self._unseen:
-            said = f"the screen does not show {joined(sorted(self._unseen))} of case {case_id} as it is stored"
-            self._say(f"{said}: show the case again", "error")
 
     # Work beside the front end ---------------------------------------------------------------------------------------
 

@@ -77,7 +77,10 @@ class Export(Review):
         Raises:
             ProjectError: :attr:`may_export` gives a reason, the kind is unknown, or the folder holds something.
         """
-        self.save_painting()
+        require(None if self._worker.writing is None else self._may_change("Export labels"))
+        self._stored_then(lambda: self._export_labels(folder, kind, cases))
+
+    def _export_labels(self, folder: Path, kind: str, cases: Collection[str] | None) -> None:
         require(self.may_export_as(kind))
         project = self._opened()
         labelled = [case.id for case in project.cases.values() if case.labels_file or case.annotated]

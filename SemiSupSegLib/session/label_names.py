@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ..errors import ProjectError
-from .core import Core, require
+from .core import require
 from .renaming import rename, what_names
+from .writing import Writing
 
 __all__ = ["LabelNames"]
 
 
-class LabelNames(Core):
+class LabelNames(Writing):
     """Commands and rules for adding and renaming labels."""
 
     def may_add_organ(self, name: str) -> str | None:

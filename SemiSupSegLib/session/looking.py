@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..errors import ProjectError
 from ..project.annotation import label_mask
 from ..project.cases import Case
 from ..project.geometry import check_same_grid
-from ..project.predictions import StoredPrediction, read_prediction
+from ..project.predictions import PREDICTION_FILE, StoredPrediction, read_prediction
 from .core import require
 from .selection import Selection
 
@@ -64,10 +65,20 @@ class Looking(Selection):
             ProjectError: none is selected.
             ImageError: it lies on another grid than the case.
         """
+        mask: NDArray[np.bool_] = self.proposal_reader()()
+        return mask
+
+    def proposal_reader(self) -> Callable[[], NDArray[np.bool_]]:
+        """Reads what :meth:`proposal` gives, of what is selected now; in any thread."""
         case, label, said = self._looked_at()
-        layers, grid = said.layers(self._opened().label_set)
-        check_same_grid(case.grid(), grid, what="proposed labels", where=f"case {case.id}")
-        return label_mask(layers, self._opened().label_set, self._opened().label_set.index(label))
+        label_set = self._opened().label_set
+
+        def read() -> NDArray[np.bool_]:
+            layers, grid = said.layers(label_set)
+            check_same_grid(case.grid(), grid, what="proposed labels", where=f"case {case.id}")
+            return label_mask(layers, label_set, label_set.index(label))
+
+        return read
 
     def may_show_map(self, kind: str) -> str | None:
         """Why a kind of map cannot be shown of the selected proposal; None when it can.
@@ -93,11 +104,31 @@ class Looking(Selection):
             ProjectError: :meth:`may_show_map` gives a reason.
             ImageError: it lies on another grid than the case.
         """
+        values: NDArray[np.floating[Any]] = self.uncertainty_reader(kind)()
+        return values
+
+    def uncertainty_reader(self, kind: str = "uncertainty") -> Callable[[], NDArray[np.floating[Any]]]:
+        """Reads what :meth:`uncertainty` gives, of what is selected now; in any thread."""
         case, label, said = self._looked_at()
         require(self.may_show_map(kind))
-        values, grid = said.uncertainty(label, kind)
-        check_same_grid(case.grid(), grid, what="uncertainty", where=f"case {case.id}")
-        return values
+
+        def read() -> NDArray[np.floating[Any]]:
+            values, grid = said.uncertainty(label, kind)
+            check_same_grid(case.grid(), grid, what="uncertainty", where=f"case {case.id}")
+            return values
+
+        return read
+
+    @property
+    def prediction_stamp(self) -> int | None:
+        """Another number is another prediction of the case that is looked at; None without one."""
+        row = self.selected
+        if row is None:
+            return None
+        try:
+            return (self._opened().predictions_folder / row.case / PREDICTION_FILE).stat().st_mtime_ns
+        except OSError:
+            return None
 
     def _looked_at(self) -> tuple[Case, str, StoredPrediction]:
         require(None if self.selected is not None else "select a proposal first")

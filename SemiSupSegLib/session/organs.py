@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import ProjectError, SemiSupSegError
-from ..project.annotation import Annotation, Region, RegionKind, State
+from ..project.annotation import Annotation, RegionKind, State
 from ..project.cases import Case
+from ..project.project import Project
+from ..project.transactions import commit
 from .core import require
-from .label_names import LabelNames
+from .ignoring import Ignoring
+from .painting import Painted
 from .rows import OrganRow
+from .states import commit_state, refused, refused_in, with_slice
 from .words import SYMBOLS, counted, joined, slices_in_words
 
 __all__ = ["Organs"]
 
 
-class Organs(LabelNames):
+class Organs(Ignoring):
     """Commands and rules of the organ table."""
-
-    _ignored: tuple[tuple[str, str], int] | None = None
-    """Case and file, and how many voxels it excludes: a file is never overwritten."""
 
     def organ_rows(self) -> list[OrganRow]:
         """All labels of the project as they are in the current case; empty without a project."""
@@ -37,7 +35,7 @@ class Organs(LabelNames):
                 OrganRow(
                     label.name, label.colour, label.terminology, said.state, SYMBOLS[said.state],
                     case is not None and (case.id, label.name) in proposed, _finished(said), _accepted(said),
-                    State.UNKNOWN if case is None else self._next_state(case, label.name),
+                    said.state if case is None or self._is_opening else self._next_state(case, label.name),
                 )
             )  # fmt: skip
         return rows
@@ -56,16 +54,14 @@ class Organs(LabelNames):
         if case is None and self.current_case is None:
             return f"{button}: open a case first"
         found = self._case(case)
-        if state is State.PARTIAL and found.annotation(self._name(label)).state is not State.PARTIAL:
-            return f"{button}: a label becomes partial by its finished slices: go to one and say that it is done"
-        if state is State.ABSENT and self.has_voxels(label, found.id):
-            return f"{button}: {label} is painted in case {found.id}: erase it before saying that it is absent"
-        if state is State.COMPLETE and not self.has_voxels(label, found.id):
-            return f"{button}: nothing is painted; if it was looked for and is not there, it is {SYMBOLS['absent']}"
-        return None
+        if found.id == self._saved.case and (reason := self._may_see(button)) is not None:
+            return reason
+        return refused(found, self._name(label), state, lambda: self.has_voxels(label, found.id))
 
-    def set_state(self, label: str, state: State, case: str | None = None) -> None:
-        """Say what is known of a label, and store what was painted with it.
+    def set_state(
+        self, label: str, state: State, case: str | None = None, *, then: Callable[[], None] = lambda: None
+    ) -> None:
+        """Say what is known of a label, and store what was painted with it; ``then`` is called when that is done.
 
         Raises:
             ProjectError: :meth:`may_set_state` gives a reason.
@@ -75,10 +71,14 @@ class Organs(LabelNames):
         found = self._case(case)
         if found.annotation(name).state is state:  # nothing new is said, but perhaps something was painted
             if found.id == self._saved.case:
-                self.save_painting()
+                self._stored_then(then)
             return
-        self._annotate(found, name, state, {"state": str(state)})
-        self._say(f"{name} is {_in_words(state)} in case {found.id}")
+
+        def said() -> None:
+            self._say(f"{name} is {_in_words(state)} in case {found.id}")
+            then()
+
+        self._annotate(found, name, state, said)
 
     def cycle(self, label: str) -> None:
         """What a click on the chip does: see :attr:`OrganRow.next_state`."""
@@ -88,30 +88,39 @@ class Organs(LabelNames):
         """Give a label the same state in every case where that may be.
 
         Returns:
-            Number of cases that changed, and id and reason of those that could not.
+            Number of cases that changed, and id and reason of those that could not; nothing yet where a thread does it.
 
         Raises:
             ProjectError: the project may not be changed.
         """
         name, state = self._name(label), State(state)
-        require(self._may_change(f"{SYMBOLS[state]} {name}"))
-        changed, refused = 0, []
-        for case in list(self._opened().cases.values()):
-            if case.annotation(name).state is state:
-                continue
-            try:
-                reason = self.may_set_state(name, state, case.id)
-                if reason is None:
-                    self._annotate(case, name, state, {"state": str(state)})
-                    changed += 1
-                else:
-                    refused.append((case.id, reason))
-            except SemiSupSegError as error:  # a damaged case must not keep the others from changing
-                refused.append((case.id, str(error)))
-        left = f"; not in {joined(case_id for case_id, _ in refused)}" if refused else ""
-        level = "warning" if refused else "info"
-        self._say(f"{name} is {_in_words(state)} in {counted(changed, 'more case')}{left}", level)
-        return changed, refused
+        button = f"{SYMBOLS[state]} {name}"
+        require(self._may_change(button) or self._may_see(button))
+        changed: list[str] = []
+        left_out: list[tuple[str, str]] = []
+
+        def make(project: Project, found: Painted | None) -> None:
+            for case in list(project.cases.values()):
+                here = found if found is not None and found.case == case.id else None
+                try:
+                    reason = refused_in(project, case, name, state, here)
+                    if reason is not None:
+                        left_out.append((case.id, reason))
+                    elif case.annotation(name).state is not state:
+                        commit_state(project, case, name, state, here, who=self.who)
+                        changed.append(case.id)
+                except SemiSupSegError as error:  # a damaged case must not keep the others from changing
+                    left_out.append((case.id, str(error)))
+
+        def told(_result: Any) -> None:
+            for case_id in changed:
+                self._tell_case(case_id)
+            left = f"; not in {joined(case_id for case_id, _ in left_out)}" if left_out else ""
+            level = "warning" if left_out else "info"
+            self._say(f"{name} is {_in_words(state)} in {counted(len(changed), 'more case')}{left}", level)
+
+        self._write(f"what is said of {name} is being stored", make, told)
+        return len(changed), list(left_out)
 
     def _next_state(self, case: Case, name: str) -> State:
         """? or ✎ becomes ✓ where something is painted, ? becomes ∅ where nothing is, and all others ?."""
@@ -122,22 +131,14 @@ class Organs(LabelNames):
             return State.COMPLETE
         return State.UNKNOWN if state is State.PARTIAL else State.ABSENT
 
-    def _annotate(
-        self, case: Case, name: str, state: State, detail: dict[str, Any], regions: tuple[Region, ...] = ()
-    ) -> None:
+    def _annotate(self, case: Case, name: str, state: State, said: Callable[[], None]) -> None:
         """One change: the state of one label, and all that is painted on the screen of that case."""
-        found = self._painted(case)
-        before = case.annotation(name)
-        if found is not None and name in found.changed and state is not State.UNKNOWN:
-            after = Annotation(state, regions)  # voxels of a person: what came from a model is theirs now
-        elif state is State.UNKNOWN and before.human is not None:  # takes back what people said, too
-            after = replace(before, state=state, regions=(), human=Annotation())
-        else:
-            after = replace(before, state=state, regions=regions)
-        if found is not None:
-            detail = {**detail, "painted": list(found.changed)}
-        layers = None if found is None else found.layers
-        self._commit(case.id, label=name, detail=detail, labels=layers, annotations={name: after})
+
+        def make(project: Project, found: Painted | None) -> None:
+            found = found if found is not None and found.case == case.id else None
+            commit_state(project, case, name, state, found, who=self.who)
+
+        self._commit(case, f"what is said of {name} in case {case.id} is being stored", make, said=said)
 
     # Finished slices and the ignore mask -----------------------------------------------------------------------------
 
@@ -174,85 +175,24 @@ class Organs(LabelNames):
         if axis not in (0, 1, 2) or not 0 <= index < shape[axis]:
             msg = f"This slice is done: expected slice 0 to {shape[axis % 3] - 1}, found {index}"
             raise ProjectError(msg)
-        found = self._painted(case)
-        said = {name: _with_slice(case.annotation(name), index, axis, shape) for name in open_ones}
-        detail: dict[str, Any] = {"state": "partial", "slice": index, "axis": axis}
-        if found is not None:
-            detail["painted"] = list(found.changed)
-        layers = None if found is None else found.layers
-        self._commit(case.id, label=", ".join(open_ones), detail=detail, labels=layers, annotations=said)
-        self._say(f"slice {index} of case {case.id} is done for {joined(open_ones)}")
+        said = {name: with_slice(case.annotation(name), index, axis, shape) for name in open_ones}
+
+        def make(project: Project, found: Painted | None) -> None:
+            detail: dict[str, Any] = {"state": "partial", "slice": index, "axis": axis}
+            if found is not None:
+                detail["painted"] = list(found.changed)
+            commit(
+                project, case.id, action="annotate", who=self.who, label=", ".join(open_ones), detail=detail,
+                labels=None if found is None else found.layers, annotations=said,
+            )  # fmt: skip
+
+        words = f"slice {index} of case {case.id} is being stored"
+        told = f"slice {index} of case {case.id} is done for {joined(open_ones)}"
+        self._commit(case, words, make, said=lambda: self._say(told))
 
     def unfinish(self, label: str) -> None:
         """Take back what was said to be finished of a label; its voxels stay."""
         self.set_state(label, State.UNKNOWN)
-
-    def ignore(self) -> NDArray[np.bool_] | None:
-        """(k, j, i): what is excluded in the current case; None for nothing."""
-        return self._case().ignore()
-
-    @property
-    def ignored_voxels(self) -> int:
-        """How many voxels are excluded in the current case; 0 without one. Read once, as panels ask at every redraw."""
-        case = self.current_case
-        if case is None or case.ignore_file is None:
-            return 0
-        key = (case.id, case.ignore_file)
-        if self._ignored is None or self._ignored[0] != key:
-            mask = case.ignore()
-            self._ignored = (key, 0 if mask is None else int(np.count_nonzero(mask)))
-        return self._ignored[1]
-
-    @property
-    def may_ignore(self) -> str | None:
-        """Why nothing can be excluded from training and scores; None when something can."""
-        return self._may_change_case("Ignore here")
-
-    @property
-    def may_ignore_nothing(self) -> str | None:
-        """Why no exclusion can be taken back; None when one can."""
-        button = "Ignore nothing"
-        nothing = None if self.ignored_voxels else f"{button}: nothing is left out in this case"
-        return self._may_change_case(button) or nothing
-
-    def set_ignore(self, mask: NDArray[np.bool_]) -> None:
-        """Exclude voxels of the current case from training and scores; all False takes it back.
-
-        Args:
-            mask: (k, j, i) on the grid of the case.
-
-        Raises:
-            ProjectError: the project may not be changed.
-            ImageError: the mask does not fit.
-        """
-        require(self._may_change_case("Ignore here"))
-        case = self._case()
-        voxels = int(np.count_nonzero(mask))
-        self._commit(case.id, label=None, detail={"ignored": voxels}, ignore=np.asarray(mask, bool))
-        self._say(f"{counted(voxels, 'voxel')} of case {case.id} are left out" if voxels else "nothing is left out")
-
-
-def _with_slice(said: Annotation, index: int, axis: int, shape: tuple[int, ...]) -> Annotation:
-    """The annotation with one more finished slice; neighbouring slices become one range."""
-    if axis == 0:
-        others = tuple(region for region in said.regions if region.kind is not RegionKind.SLICES)
-        ranges = [r for region in said.regions if region.kind is RegionKind.SLICES for r in region.ranges]
-        regions = (*others, Region(RegionKind.SLICES, _merged([*ranges, (index, index)])))
-    else:
-        box = tuple((index, index) if a == axis else (0, n - 1) for a, n in enumerate(shape))
-        new = Region(RegionKind.BOX, box)
-        regions = said.regions if new in said.regions else (*said.regions, new)
-    return replace(said, state=State.PARTIAL, regions=regions)
-
-
-def _merged(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    merged: list[tuple[int, int]] = []
-    for first, last in sorted(ranges):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
-        else:
-            merged.append((first, last))
-    return tuple(merged)
 
 
 def _finished(said: Annotation) -> str:

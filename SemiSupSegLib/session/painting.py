@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,9 @@ from ..project.annotation import label_mask
 from ..project.cases import Case
 from ..project.labels import LabelSet
 
-__all__ = ["Layers", "Masks", "Painted", "Painting", "differing", "painted"]
+__all__ = [
+    "Layers", "Masks", "Painted", "Painting", "Snapshot", "differing", "held_channels", "newly_painted", "painted",
+]  # fmt: skip
 
 Masks = Mapping[str, NDArray[np.bool_]]
 """By label name: (k, j, i), True where the label is painted."""
@@ -23,10 +26,23 @@ Painting = Callable[[str], Masks | None]
 in it is not on the screen, and keeps its voxels."""
 
 
+class Snapshot(Mapping[str, NDArray[np.bool_]]):
+    """What a screen showed at one moment. It may be read in a thread: no screen is asked any more.
+
+    Its names are those of the project's labels. The same object stands for the same strokes.
+    """
+
+    @abstractmethod
+    def holds(self, name: str) -> bool:
+        """Whether a label has any voxel; quick."""
+
+
 @dataclass(frozen=True)
 class Painted:
     """The layers of a case as they are on the screen."""
 
+    case: str
+    """Its id."""
     layers: NDArray[np.integer[Any]]
     """(L, k, j, i)."""
     changed: tuple[str, ...]
@@ -41,18 +57,38 @@ class Layers:
         self._layers: NDArray[np.integer[Any]] | None = None
         self._held: dict[int, bool] = {}
 
+    def has(self, case: Case, label_set: LabelSet) -> bool:
+        """Whether :meth:`of` answers at once."""
+        return self._layers is not None and self._key == (case.id, case.labels_file, label_set)
+
+    def keep(
+        self,
+        case: Case,
+        label_set: LabelSet,
+        layers: NDArray[np.integer[Any]],
+        held: Mapping[int, bool] | None = None,
+    ) -> None:
+        """Take over what somebody else read or wrote; the array is not to be changed any more.
+
+        Args:
+            case: the case.
+            label_set: the project's labels.
+            layers: (L, k, j, i).
+            held: what :func:`held_channels` gives of them, where that was found out beside the front end.
+        """
+        if not self.has(case, label_set):
+            layers.setflags(write=False)
+            self._layers, self._key, self._held = layers, (case.id, case.labels_file, label_set), dict(held or {})
+
     def last_of(self, case_id: str) -> NDArray[np.integer[Any]] | None:
         """What was read last, when it was this case."""
         return self._layers if self._key is not None and self._key[0] == case_id else None
 
     def of(self, case: Case, label_set: LabelSet) -> NDArray[np.integer[Any]]:
         """(L, k, j, i), not to be changed; zeros when nothing was ever painted."""
-        key = (case.id, case.labels_file, label_set)
-        if self._layers is None or self._key != key:
-            self._layers = case.labels(label_set)
-            self._layers.setflags(write=False)
-            self._key = key
-            self._held = {}
+        if not self.has(case, label_set):
+            self.keep(case, label_set, case.labels(label_set))
+        assert self._layers is not None
         return self._layers
 
     def holds(self, case: Case, label_set: LabelSet, channel: int) -> bool:
@@ -62,6 +98,15 @@ class Layers:
             place = label_set.places[channel]
             self._held[channel] = any(bool((part == place.value).any()) for part in layers[place.layer])
         return self._held[channel]
+
+
+def held_channels(label_set: LabelSet, layers: NDArray[np.integer[Any]]) -> dict[int, bool]:
+    """Whether any voxel of layers (L, k, j, i) carries a label, by channel; each voxel is looked at once."""
+    seen = np.zeros((len(layers), np.iinfo(layers.dtype).max + 1), bool)
+    for layer, planes in enumerate(layers):
+        for plane in planes:  # slice by slice, as an index array is eight times as large
+            seen[layer][plane] = True
+    return {channel: bool(seen[place.layer, place.value]) for channel, place in enumerate(label_set.places)}
 
 
 def painted(case: Case, label_set: LabelSet, layers: NDArray[np.integer[Any]], masks: Masks) -> Painted | None:
@@ -87,8 +132,9 @@ def painted(case: Case, label_set: LabelSet, layers: NDArray[np.integer[Any]], m
             found = f"{mask.dtype} {mask.shape}"
             msg = f"{name} in case {case.id}: expected a boolean volume of shape {shape}, found {found}"
             raise ImageError(msg)
-        by_channel[label_set.index(name)] = mask
-    changed = [c for c, mask in by_channel.items() if not np.array_equal(mask, label_mask(layers, label_set, c))]
+        if not np.array_equal(mask, label_mask(layers, label_set, label_set.index(name))):
+            by_channel[label_set.index(name)] = mask
+    changed = list(by_channel)
     if not changed:
         return None
     new = layers.copy()
@@ -99,7 +145,7 @@ def painted(case: Case, label_set: LabelSet, layers: NDArray[np.integer[Any]], m
         _refuse_shared(case, label_set, new, channel, by_channel[channel])
         place = label_set.places[channel]
         new[place.layer][by_channel[channel]] = place.value
-    return Painted(new, tuple(label_set.names[channel] for channel in sorted(changed)))
+    return Painted(case.id, new, tuple(label_set.names[channel] for channel in sorted(changed)))
 
 
 def differing(label_set: LabelSet, layers: NDArray[np.integer[Any]], masks: Masks) -> set[str]:
@@ -122,3 +168,32 @@ def _refuse_shared(
             what = f"{ours} and {name} share {shared} voxels in case {case.id}"
             msg = f"{what}, and these two exclude each other: erase one"
             raise ProjectError(msg)
+
+
+def newly_painted(
+    case: Case, label_set: LabelSet, layers: NDArray[np.integer[Any]], masks: Masks, unseen: frozenset[str]
+) -> tuple[Painted | None, frozenset[str]]:
+    """What is painted, without the labels that were written and that the screen still does not show."""
+    if not masks:
+        return None, unseen
+    still = frozenset(differing(label_set, layers, {name: masks[name] for name in unseen if name in masks}))
+    seen: Masks = _Without(masks, still) if still else masks
+    return painted(case, label_set, layers, seen), still
+
+
+class _Without(Mapping[str, NDArray[np.bool_]]):
+    """Masks without some of them; none is made before it is asked for, as each is as large as the volume."""
+
+    def __init__(self, masks: Masks, names: frozenset[str]) -> None:
+        self._masks, self._names = masks, names
+
+    def __getitem__(self, name: str) -> NDArray[np.bool_]:
+        if name in self._names:
+            raise KeyError(name)
+        return self._masks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._masks if name not in self._names)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

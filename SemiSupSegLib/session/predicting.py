@@ -28,7 +28,7 @@ class Predicting(Training):
     @property
     def may_predict(self) -> str | None:
         """Why the model cannot propose; None when it can."""
-        if (reason := self._may_change("Predict")) is not None:
+        if (reason := self._may_own("Predict")) is not None:
             return reason
         if self.model is None:
             return "Predict: no model was trained yet"

@@ -8,8 +8,11 @@ from typing import Any
 from ..project import proposals, transactions
 from ..project.annotation import State
 from ..project.cases import Case
+from ..project.journal import JournalEntry
+from ..project.project import Project
 from .core import require
 from .looking import Looking
+from .painting import Painted
 from .queue import DECIDED
 
 __all__ = ["Review"]
@@ -53,7 +56,8 @@ class Review(Looking):
     @property
     def may_edit(self) -> str | None:
         """Why the organ that is looked at cannot be painted; None when it can."""
-        return self._may_change("Edit") or (None if self.selected is not None else "Edit: select a proposal first")
+        missing = None if self.selected is not None else "Edit: select a proposal first"
+        return self._may_own("Edit") or self._may_see("Edit") or missing
 
     @property
     def may_mark_absent(self) -> str | None:
@@ -69,6 +73,8 @@ class Review(Looking):
         row = self.selected
         if row is None:
             return f"{button}: select a proposal first"
+        if (reason := self._may_look(button)) is not None:
+            return reason
         if row.preview:
             return f"{button}: this is a {row.model}, not of the model in use: predict the case again to decide on it"
         if row.empty and not empty:
@@ -125,28 +131,44 @@ class Review(Looking):
         """
         require(self.may_mark_absent)
         case_id, label = self._key()
-        self.set_state(label, State.ABSENT, case_id)
-        self._after((case_id, label), None)
+        self.set_state(label, State.ABSENT, case_id, then=lambda: self._after((case_id, label), None))
 
     def _accept(self, **part: Any) -> None:
         case_id, label = self._key()
-        self._save_before(case_id)
-        case = proposals.accept(self._opened(), case_id, label, who=self.who, **part)
-        said = case.annotation(label)
-        self._after((case_id, label), None if said.everywhere else "accepted", written=(label,))
-        self._say(f"accepted {said.accepted[-1].voxels} voxels: {label} is {said.state} in case {case_id}")
+
+        def told(case: Case) -> None:
+            said = case.annotation(label)
+            self._after((case_id, label), None if said.everywhere else "accepted", written=(label,))
+            self._say(f"accepted {said.accepted[-1].voxels} voxels: {label} is {said.state} in case {case_id}")
+
+        def decide(project: Project) -> Case:
+            return proposals.accept(project, case_id, label, who=self.who, **part)
+
+        self._decide_on(case_id, f"{label} in case {case_id} is being accepted", decide, told)
 
     def _decide(self, decide: Callable[..., Case], decision: str) -> None:
         case_id, label = self._key()
-        self._save_before(case_id)
-        decide(self._opened(), case_id, label, who=self.who)
-        self._after((case_id, label), decision)
-        self._say(f"{decision}: {label} in case {case_id}")
 
-    def _save_before(self, case_id: str) -> None:
+        def told(_case: Case) -> None:
+            self._after((case_id, label), decision)
+            self._say(f"{decision}: {label} in case {case_id}")
+
+        def make(project: Project) -> Case:
+            return decide(project, case_id, label, who=self.who)
+
+        self._decide_on(case_id, f"{label} in case {case_id} is being {decision}", make, told)
+
+    def _decide_on(
+        self, case_id: str, words: str, decide: Callable[[Project], Case], told: Callable[[Case], None]
+    ) -> None:
         """A person's voxels are in the project before a model's join them, so that none of them is changed (G29)."""
-        if case_id == self._saved.case:
-            self.save_painting()
+
+        def make(project: Project, found: Painted | None) -> Case:
+            if found is not None and found.case == case_id:
+                self._store(project, found)
+            return decide(project)
+
+        self._write(words, make, told, rereads=True)
 
     def _after(self, key: tuple[str, str], decision: str | None, *, written: tuple[str, ...] = ()) -> None:
         """What was decided shows at once, the rank of the others soon; the next one of the case is looked at."""
@@ -166,6 +188,8 @@ class Review(Looking):
         """Why nothing can be taken back; None when something can."""
         if (reason := self._may_change("Undo")) is not None:
             return reason
+        if (reason := self._may_see("Undo")) is not None:
+            return reason
         return None if self.undo_words else "Undo: nothing is left to take back"
 
     @property
@@ -177,11 +201,7 @@ class Review(Looking):
         number = 0 if last is None else last.id
         if self._undoable[0] != number:
             change = transactions._newest_change(self._project)
-            said = None
-            if change is not None and change.case is not None:
-                said = f"{change.action} of {change.label} in case {change.case}" if change.label else (
-                    f"{change.action} of case {change.case}"
-                )
+            said = _in_words(change.action, change.label, change.case) if change and change.case else None
             self._undoable = (number, said)
         return self._undoable[1]
 
@@ -193,15 +213,27 @@ class Review(Looking):
         Raises:
             ProjectError: :attr:`may_undo` gives a reason, or the case was changed by something else since.
         """
-        self.save_painting()
+        require(self._may_change("Undo") or self._may_see("Undo"))
+        self._stored_then(self._undo)
+
+    def _undo(self) -> None:
         require(self.may_undo)
-        project, words = self._opened(), self.undo_words
-        before = {case.id: case.labels_file for case in project.cases.values()}
-        entry = transactions.undo(project, who=self.who)
-        case_id = str(entry.case)
-        written = project.label_set.names if before.get(case_id) != project.cases[case_id].labels_file else ()
-        self._tell_case(case_id, written=written)
-        if entry.detail["action"] in ("accept", "reject", "flag") and entry.label is not None:
-            self._remember(candidate=(case_id, entry.label))
-        self.refresh_queue()
-        self._say(f"took back: {words}")
+        files = {case.id: case.labels_file for case in self._opened().cases.values()}
+
+        def make(project: Project, _found: Painted | None) -> JournalEntry:
+            return transactions.undo(project, who=self.who)
+
+        def told(entry: JournalEntry) -> None:
+            project, case_id = self._opened(), str(entry.case)
+            is_written = files.get(case_id) != project.cases[case_id].labels_file
+            self._tell_case(case_id, written=project.label_set.names if is_written else ())
+            if entry.detail["action"] in ("accept", "reject", "flag") and entry.label is not None:
+                self._remember(candidate=(case_id, entry.label))
+            self.refresh_queue()
+            self._say(f"took back: {_in_words(str(entry.detail['action']), entry.label, case_id)}")
+
+        self._write("the last change is being taken back", make, told, rereads=True)
+
+
+def _in_words(action: str, label: str | None, case_id: str) -> str:
+    return f"{action} of {label} in case {case_id}" if label else f"{action} of case {case_id}"

@@ -106,8 +106,14 @@ class Selection(Predicting, Organs):
         if key is not None and self._queue.find(key) is None:
             msg = f"nothing is proposed for {key[1]} in case {key[0]}"
             raise ProjectError(msg)
-        if key is not None:
-            self.show_case(key[0])  # before: it raises when what is painted cannot be stored
+        if key is None or key[0] == self._saved.case:
+            self._select(key)
+        else:
+            self._stored_then(lambda: self._look_into(key))
+
+    def _look_into(self, key: tuple[str, str]) -> None:
+        self._remember(candidate=key)  # first: who shows the case shows what is looked at in it
+        self._enter(key[0])
         self._select(key)
 
     def select_next(self) -> None:

@@ -104,12 +104,12 @@ class Session(Touching):
         """
         if self._project is None:
             return
-        self.save_painting()
+        self.settle()
         if self._me is not None:
             self._me.leave(self._project.root)
         self._project = self._feed = self._owner = self._me = self._task = None
         self._writable, self._saved = True, Saved()
-        self._layers, self._unseen = Layers(), set()
+        self._layers, self._unseen, self._step = Layers(), set(), None
         self._queue.clear()
         self._forget_training()
         self._forget_contacts()
@@ -147,8 +147,8 @@ class Session(Touching):
 
     def poll(self) -> None:
         """Take in what happened since the last call: the training, the task, other programs. Quick; never raises."""
-        looks = (self._poll_training, self._poll_task, self._poll_feed, self._poll_queue, self._poll_contacts)
-        for look in (*looks, self._poll_owner):
+        looks = (self._poll_worker, self._poll_training, self._poll_task, self._poll_feed, self._poll_queue)
+        for look in (*looks, self._poll_contacts, self._poll_owner):
             if self._project is None:
                 return
             self._guarded(look)
@@ -163,6 +163,8 @@ class Session(Touching):
 
     def _poll_feed(self) -> None:
         assert self._feed is not None
+        if self._worker.writing is not None:
+            return  # what this session writes is no other program's
         current = self.current_case
         before = None if current is None else self._layers.last_of(current.id)
         news = self._feed.new()
@@ -215,6 +217,8 @@ class Session(Touching):
             return "Add cases: a folder with volumes, or the volume that is loaded."
         if self._progress is not None and self._progress.active:
             return "Training is under way; you can go on annotating."
+        if self.busy is not None:
+            return _sentence(self.busy)
         if self._task is not None:
             return _sentence(f"{self._task.poll().words} is under way")
         if self._progress is not None and self._progress.state in ("crashed", "failed") and self.may_resume is None:

@@ -75,6 +75,8 @@ class Signals:
         """:class:`Progress`."""
         self.task_changed = Signal("task_changed")
         """:class:`TaskProgress`, or None when it is over."""
+        self.work_changed = Signal("work_changed")
+        """No argument: what is read or written beside the front end: :attr:`Session.busy`."""
         self.message = Signal("message")
         """A sentence, and ``info``, ``warning`` or ``error``."""
         self.changed = Signal("changed")

@@ -46,9 +46,12 @@ class Training(TrainingRules):
             ProjectError: :attr:`may_train` gives a reason.
             RunError: the engine cannot be started.
         """
+        require(None if self._worker.writing is None else self._may_change("Train"))
         if preset is not None:
             self.preset = preset
-        self.save_painting()
+        self._stored_then(lambda: self._plan(method, device, from_scratch=from_scratch))
+
+    def _plan(self, method: str, device: str, *, from_scratch: bool) -> None:
         require(self.may_train)
         words = ["--preset", self.preset, "--method", method, "--device", device, "--background", "--json"]
         more = ["--from-scratch"] if from_scratch else []
@@ -125,9 +128,12 @@ class Training(TrainingRules):
             ProjectError: :attr:`may_resume` gives a reason.
             RunError: it cannot be started.
         """
+        require(None if self._worker.writing is None else self._may_change("Resume"))
+        self._stored_then(self._resume)
+
+    def _resume(self) -> None:
         from ..jobs.job import LocalJob
 
-        self.save_painting()
         require(self.may_resume)
         assert self._story is not None
         run = self._story.run

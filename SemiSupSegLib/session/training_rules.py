@@ -111,7 +111,7 @@ class TrainingRules(Cases):
     def may_keep_best(self) -> str | None:
         """Why no best checkpoint can be kept as a model; None when one can."""
         button = "Stop & keep best"
-        if (reason := self._may_change(button)) is not None:
+        if (reason := self._may_own(button)) is not None:
             return reason
         if self._launch is not None:
             return f"{button}: {'it is under way' if self._launch.kind == 'keep' else 'nothing is learnt yet'}"

@@ -84,7 +84,9 @@ def make_project(folder: Path) -> Path:
     project = Project.create(folder / "study", label_set=LabelSet.from_names(["liver"]))
     grid = Grid(SIZE, (2.0, 2.0, 4.0), (0.0, 0.0, 0.0))
     image = np.random.default_rng(0).normal(40, 5, grid.shape).astype(np.int16)
-    project.add_case("patient_1", image_from_kji(image, grid), modality="CT", who="bench")
+    project.add_case(
+        "patient_1", image_from_kji(image, grid), labels=None, annotations={}, modality="CT", who="bench"
+    )  # fmt: skip
     return project.root
 
 

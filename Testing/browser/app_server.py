@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import psutil
 from room_needs import BROWSERS
 
 HERE = Path(__file__).parent
@@ -25,22 +31,34 @@ ARGUMENTS = (
 
 
 class Server:
-    """The app in a process of its own."""
+    """The app in a process of its own.
 
-    def __init__(self, *words: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "serve_app.py"), *words], cwd=REPOSITORY, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        self.said = ""
+    Args:
+        project: its folder; none when empty.
+    """
+
+    def __init__(self, project: str = "") -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="semisupseg app "))
+        self._said = self._folder / "said.txt"
+        parent = _parent()
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        parent.stdin.write(json.dumps([project, str(self._said)]) + "\n")
+        parent.stdin.flush()
+        self.process = psutil.Process(int(parent.stdout.readline()))
         self.address = self._address()
 
+    @property
+    def said(self) -> str:
+        """What it wrote so far."""
+        return self._said.read_text(errors="replace") if self._said.exists() else ""
+
     def _address(self) -> str:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.said += line
-            if found := re.search(r"http://\S+token=\S+", line):
+        deadline = time.monotonic() + PATIENCE
+        while self.process.is_running() and time.monotonic() < deadline:
+            if found := re.search(r"http://\S+token=\S+", self.said):
                 return found.group(0)
+            time.sleep(0.05)
         raise AssertionError(self.said)
 
     @property
@@ -54,15 +72,23 @@ class Server:
         self._over()
 
     def end(self) -> None:
-        if self.process.poll() is None:
+        if self.process.is_running():
             self.process.terminate()
             try:
                 self.process.wait(20)
-            except subprocess.TimeoutExpired:
+            except psutil.TimeoutExpired:
                 self.process.kill()
         self._over()
 
     def _over(self) -> None:
         self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@cache
+def _parent() -> Any:
+    """The process of which servers are forked; it ends with this one, as its input does."""
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "serve_app.py")], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import SimpleITK as sitk  # noqa: N813
 
 __all__ = ["Tab"]
 
@@ -74,9 +77,19 @@ class Tab:
         """Keep how it looks."""
         self._pictures.mkdir(parents=True, exist_ok=True)
         path = self._pictures / f"{name}.png"
-        self.page.wait_for_timeout(1500)  # what was done has reached the page
+        self.page.wait_for_timeout(700)  # what was done has reached the page
         self.page.screenshot(path=path)
         return path
+
+    def colour(self, x: float, y: float, view: str = "Axial") -> tuple[int, int, int]:
+        """Red, green and blue of a place of a view, 0 to 255; the place in shares of its width and height."""
+        box = self.view(view)
+        clip = {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "width": 1, "height": 1}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "place.png"
+            self.page.screenshot(path=path, clip=clip)
+            red, green, blue = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).reshape(-1)[:3].tolist()
+        return red, green, blue
 
     # Doing -----------------------------------------------------------------------------------------------------------
 

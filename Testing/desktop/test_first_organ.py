@@ -77,6 +77,31 @@ def test_a_training_is_stopped_and_goes_on_and_another_crashes_and_every_end_is_
 
 @pytest.mark.slow
 @pytest.mark.e2e
+def test_a_click_goes_on_with_a_training_that_was_stopped(a_project, a_session, open_panel, until) -> None:
+    a_session.open(a_project.root)
+    a_session.preset = "balanced"
+    a_session.predict_after_training = False
+    screen = open_panel(a_session)
+    screen.click("trainButton")
+    until(screen, lambda: a_session.progress.step is not None)
+    screen.click("pauseButton")
+    until(screen, lambda: not a_session.progress.active)
+    screen.look()
+    stopped = a_session.progress.run
+    screen.click("resumeButton")
+    until(screen, lambda: a_session.progress.active and a_session.progress.step is not None)
+    screen.look()
+    assert a_session.progress.run == stopped  # the same training, not another one
+    assert not screen.widget("resumeButton").isVisible()
+    assert screen.widget("pauseButton").isEnabled()
+    screen.click("stopButton")
+    until(screen, lambda: not a_session.progress.active)
+    screen.look()
+    assert screen.widget("progressLabel").text.startswith("✓ Finished early, after 40 steps")
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
 def test_a_training_is_ended_early_and_its_best_is_the_model_in_use(a_project, a_session, open_panel, until) -> None:
     a_session.open(a_project.root)
     a_session.preset = "balanced"

@@ -296,6 +296,16 @@ def test_a_dataset_json_that_cannot_be_read_stops_before_anything_is_written(run
 # --- add, annotate, hold-out ---
 
 
+@pytest.mark.robustness
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b this is no volume"])
+def test_add_says_why_when_nothing_could_be_added(run, study, tmp_path, content):
+    (tmp_path / "scan.nii.gz").write_bytes(content)
+    said = run("add", study, tmp_path / "scan.nii.gz")
+    assert said.code == 1
+    assert "nothing was imported: scan: " in said.err
+    assert "scan" not in {case["id"] for case in status_of(run, study)["cases"]}
+
+
 def test_add_takes_images_with_and_without_labels(run, study, tmp_path):
     write(tmp_path / "new/x.nii.gz", np.arange(240, dtype=np.int16).reshape(GRID.shape))
     write(tmp_path / "new/y.nii.gz", np.arange(240, dtype=np.int16).reshape(GRID.shape))

@@ -23,12 +23,23 @@
         await navigator.clipboard.writeText(text);
         say("semisupseg_copied", true);
       } catch {
-        say("semisupseg_copied", false);
+        say("semisupseg_copied", copyOldWay(text));
       }
     }
     const upload = event.target.closest("[data-upload]");
     if (upload && !upload.disabled) choose(upload.dataset.upload === "folder");
   });
+
+  function copyOldWay(text) { // browsers may refuse the clipboard to a page that asks for it, but not to a selection
+    const area = document.createElement("textarea");
+    area.value = text;
+    area.style.cssText = "position: fixed; opacity: 0";
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    return done;
+  }
 
   function choose(folder) {
     const input = document.createElement("input");
@@ -37,25 +48,27 @@
     input.webkitdirectory = folder;
     input.dataset.chooser = folder ? "folder" : "files";
     input.style.display = "none";
-    input.onchange = () => send([...input.files]).finally(() => input.remove());
+    const wanted = (file) => !folder || (file.size > 0 && !file.name.startsWith(".") && file.name !== "DICOMDIR");
+    input.onchange = () => send([...input.files].filter(wanted))
+      .catch(() => say("semisupseg_upload_failed", "Upload: the connection to the server broke off"))
+      .finally(() => {
+        window.trame.state.set("uploading", "");
+        input.remove();
+      });
     document.body.append(input);
     input.click();
   }
 
   async function send(files) {
-    const begun = await fetch("/upload", { method: "POST" });
-    if (!begun.ok) return say("semisupseg_upload_failed", await begun.text());
-    const { batch } = await begun.json();
+    const ask = async (where, said) => (await fetch(where, said)).json();
+    const { batch, refused } = await ask("/upload", { method: "POST" });
+    if (refused) return say("semisupseg_upload_failed", refused);
     for (const [number, file] of files.entries()) {
       window.trame.state.set("uploading", `${number + 1} of ${files.length}: ${file.name}`);
       const where = `/upload/${batch}?name=` + encodeURIComponent(file.webkitRelativePath || file.name);
-      const answer = await fetch(where, { method: "PUT", body: file });
-      if (!answer.ok) {
-        window.trame.state.set("uploading", "");
-        return say("semisupseg_upload_failed", await answer.text());
-      }
+      const answer = await ask(where, { method: "PUT", body: file });
+      if (answer.refused) return say("semisupseg_upload_failed", answer.refused);
     }
-    window.trame.state.set("uploading", "");
     return say("semisupseg_uploaded", batch);
   }
 

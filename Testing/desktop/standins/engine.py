@@ -74,9 +74,11 @@ def write_prediction(
 def _unsure(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     if not mask.any():
         return np.zeros(mask.shape, np.float32), np.zeros(len(mask))
-    middle = np.argwhere(mask).mean(axis=0)
-    far = np.linalg.norm(np.stack(np.indices(mask.shape), -1) - middle, axis=-1)
-    unsure = np.where(mask, 0.1 + 0.8 * np.exp(-far / 4), 0).astype(np.float32)
+    box = tuple(slice(int(where.min()), int(where.max()) + 1) for where in np.nonzero(mask))
+    inside = mask[box]
+    far = np.linalg.norm(np.stack(np.indices(inside.shape), -1) - np.argwhere(inside).mean(axis=0), axis=-1)
+    unsure = np.zeros(mask.shape, np.float32)
+    unsure[box] = np.where(inside, 0.1 + 0.8 * np.exp(-far / 4), 0)
     means = [float(part[there].mean()) if there.any() else 0.0 for part, there in zip(unsure, mask, strict=True)]
     return unsure, np.array(means)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import types
 from collections.abc import Callable
@@ -31,12 +32,20 @@ def connect(sender: Any, signature: str, slot: Callable[..., Any]) -> None:
     getattr(sender, name).connect(lambda *sent: slot(*sent[:wanted]))
 
 
+def _lend_none() -> None:
+    """PySide6 gives a reference to None away in every call that returns nothing; before Python 3.12, where None cannot
+    be freed, the process ends when none is left: after some ten thousand calls, which a slow machine reaches."""
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+
+
 def install() -> Any:
     """Put ``qt`` among the modules.
 
     Returns:
         The application.
     """
+    _lend_none()
     application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(sys.argv[:1])
     qt = types.ModuleType("qt")
     for part in (QtCore, QtGui, QtWidgets):
