@@ -62,18 +62,22 @@ def split(
         if end <= number < first:
             continue
         part = folder / ("train" if number < first else "test")
-        for kind in ("images", "labels"):
+        labels = labels_folder if number < first else "labels"
+        for kind in ("images", labels):
             (part / kind).mkdir(parents=True, exist_ok=True)
-            source = data / (labels_folder if kind == "labels" and number < first else kind) / image.name
+            source = data / kind / image.name
             if source.exists() and (kind == "images" or number < count or number >= first):
                 shutil.copy(source, part / kind)
         shutil.copy(data / "dataset.json", part)
 
 
-def make_project(project: Path, folder: Path, *, keep: float = 1.0, seed: int = 1) -> None:
+def make_project(
+    project: Path, folder: Path, *, keep: float = 1.0, seed: int = 1, labels_folder: str = "labels"
+) -> None:
     """A project of ``folder/train`` without a hold-out, each annotation kept with a probability."""
     kept = [] if keep == 1.0 else ["--keep-annotated", keep, "--seed", seed]
-    semisupseg("import", project, folder / "train", *kept, "--holdout", 0, "--yes")
+    labels = [] if labels_folder == "labels" else ["--labels-folder", labels_folder]
+    semisupseg("import", project, folder / "train", *labels, *kept, "--holdout", 0, "--yes")
 
 
 def budget(minutes: float, iterations: int | None) -> list[object]:
@@ -137,7 +141,7 @@ def main() -> None:
         rows = {}
         for method in args.methods:
             project = folder / method
-            make_project(project, folder, keep=args.keep, seed=args.seed)
+            make_project(project, folder, keep=args.keep, seed=args.seed, labels_folder=args.labels_folder)
             minutes, _ = fit(project, method, args, seed=args.seed)
             output = folder / f"{method}_predictions"
             rows[method] = (minutes, score(project, folder, output), score(project, folder, output, "--all-parts"))

@@ -149,7 +149,7 @@ def test_training_cases_may_come_with_strokes_and_test_cases_never_do(ten_cases:
     for path in (ten_cases / "strokes").iterdir():
         path.write_bytes(b"strokes")
     partial_labels.split(ten_cases, tmp_path / "split", 2, labels_folder="strokes")
-    written = [(tmp_path / "split" / part / "labels").iterdir() for part in ("train", "test")]
+    written = [(tmp_path / "split" / part).iterdir() for part in ("train/strokes", "test/labels")]
     assert [{path.read_bytes() == b"strokes" for path in part} for part in written] == [{True}, {False}]
 
 
@@ -193,6 +193,13 @@ def test_all_rows_train_with_the_same_words_but_for_their_method(
     assert (after(one, "--minutes"), after(one, "--seed"), after(one, "--spacing")) == ("3.0", "2", "1.25")
     assert after(one, "--backbone") == "vnet"
     assert "--from-scratch" in one
+
+
+def test_strokes_are_imported_from_their_own_folder(tmp_path: Path, typed: list[list[str]]) -> None:
+    partial_labels.make_project(tmp_path / "one", tmp_path, labels_folder="strokes")
+    partial_labels.make_project(tmp_path / "two", tmp_path)
+    assert after(typed[0], "--labels-folder") == "strokes"
+    assert "--labels-folder" not in typed[1]
 
 
 def test_smiler_may_rank_by_something_else_and_is_told_the_complete_labels(
