@@ -65,6 +65,8 @@ class Review(Looking):
         row = self.selected
         if row is None:
             return "Absent: select a proposal first"
+        if row.case != self._saved.case:  # whether it is painted there is not known without reading that case
+            return f"Absent: show case {row.case} first"
         return self.may_set_state(row.label, State.ABSENT, row.case)
 
     def _may_decide(self, button: str, *, empty: bool) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 
 from SemiSupSegLib.errors import ProjectError
 from SemiSupSegLib.project.annotation import State
+from SemiSupSegLib.project.cases import Case
 from SemiSupSegLib.project.project import Project
 from SemiSupSegLib.session import Session
 
@@ -179,6 +180,17 @@ def test_where_nothing_was_found_there_is_nothing_to_accept(a_session: Session) 
     a_session.mark_absent()
     assert a_session.project.cases["c2"].annotation("tumour").state is State.ABSENT
     assert "c2 tumour" not in names(a_session)
+
+
+def test_absence_is_said_of_a_case_on_show_and_no_other_case_is_read_for_it(
+    a_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_session.select("c2", "tumour")
+    a_session.show_case("c1")
+    monkeypatch.setattr(Case, "labels", lambda *_: pytest.fail("a case that is not shown was read"))
+    assert a_session.may_mark_absent == "Absent: show case c2 first"
+    with pytest.raises(ProjectError, match="Absent: "):
+        a_session.mark_absent()
 
 
 def test_the_worst_slices_come_one_after_the_other(a_session: Session) -> None:
