@@ -18,7 +18,7 @@ app: setup  ## the browser app on a small synthetic sample project, under demo/s
 	.venv/bin/semisupseg app --sample
 
 test: setup  ## all tests, in two halves side by side
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-engine test-rest
+	$(MAKE) --no-print-directory --jobs=2 test-engine test-rest
 
 # Testing/torch needs most of the time; the other rooms share one process in the order of their names.
 TESTS := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -p no:cacheprovider

@@ -81,12 +81,16 @@ class UploadRoutes:
             await self._write(place, request, batch)
             await asyncio.get_running_loop().run_in_executor(None, check_before_reading, place)
         except (SemiSupSegError, OSError) as error:
-            uploads.remove(batch)  # a part of a series is worse than none
+            self._give_up(batch)  # a part of a series is worse than none
             return _refused(f"Upload: {error}" if isinstance(error, ImageError) else str(error))
         except (asyncio.CancelledError, ConnectionError):  # the tab was closed
-            uploads.remove(batch)
+            self._give_up(batch)
             raise
         return web.json_response({})
+
+    def _give_up(self, batch: str) -> None:
+        self._of_project().remove(batch)
+        self._series.pop(batch, None)
 
     async def _write(self, place: Path, request: web.Request, batch: str) -> None:
         with place.open("xb") as file:

@@ -10,10 +10,10 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from SemiSupSegLib.project.boxes import Box, bounding_box, within
 from SemiSupSegLib.project.cases import Case
 from SemiSupSegLib.project.geometry import Grid
 from SemiSupSegLib.project.labels import LabelSet
-from SemiSupSegLib.session.differences import Box, box_of
 from SemiSupSegLib.session.painting import held_channels
 
 __all__ = ["CaseContent", "Parts", "partsOf", "readCase"]
@@ -83,15 +83,14 @@ def partsOf(layers: NDArray[np.integer[Any]], labelSet: LabelSet, only: Iterable
     places = [place for name, place in zip(labelSet.names, labelSet.places, strict=True) if name in wanted]
     parts: Parts = {}
     for layer in {place.layer for place in places}:
-        box = box_of(layers[layer] != 0)
+        box = bounding_box(layers[layer] != 0)
         if box is None:
             continue
         values = [place.value for place in places if place.layer == layer]
         voxels = np.where(np.isin(layers[layer][box], values), layers[layer][box], 0)
-        own = box_of(voxels != 0)
+        own = bounding_box(voxels != 0)
         if own is not None:
-            place = tuple(slice(b.start + o.start, b.start + o.stop) for b, o in zip(box, own, strict=True))
-            parts[layer] = ((place[0], place[1], place[2]), np.ascontiguousarray(voxels[own]))
+            parts[layer] = (within(box, own), np.ascontiguousarray(voxels[own]))
     return parts
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from vtk.util import numpy_support
 
 from SemiSupSegLib.errors import ImageError
+from SemiSupSegLib.project.boxes import Box, bounding_box
 from SemiSupSegLib.project.geometry import Grid, check_same_grid, image_from_kji, paste, resample
 from SemiSupSegLib.project.grid import triple
-from SemiSupSegLib.session.differences import Box, box_of
 
 from .Grids import gridFromMatrix, matrixInNode, worldMatrix
 
@@ -62,7 +62,7 @@ def maskOnGrid(
         where: of which node, for the message.
         nearest: take the nearest voxel where the grids differ, instead of refusing it.
     """
-    box = box_of(mask)
+    box = bounding_box(mask)
     if box is None:
         return np.zeros(grid.shape, bool)
     start = tuple(int(s.start) for s in box)  # what is empty needs no place in the image
@@ -151,7 +151,7 @@ def changeSegment(
     Raises:
         ImageError: the segment lies on another grid, or stands under a transform that bends.
     """
-    box = box_of(added | removed)
+    box = bounding_box(added | removed)
     if box is not None:
         changeInBox(segmentationNode, segmentId, grid, box, added=added[box], removed=removed[box])
 
@@ -170,7 +170,7 @@ def changeInBox(
     part = _placedLabelmap(segmentationNode, segmentId, grid)
     if part is not None:
         value = segmentationNode.GetSegmentation().GetSegment(segmentId).GetLabelValue()
-        own = box_of(part[0] == value)
+        own = bounding_box(part[0] == value)
         if own is not None:
             places = zip(box, own, part[1], strict=True)
             k, j, i = (slice(min(b.start, o.start + f), max(b.stop, o.stop + f)) for b, o, f in places)

@@ -57,6 +57,13 @@ class Batch:
         """(B, K, *S) bool: where it is known whether the label is there; the same rule as ``project.annotation``."""
         return known_voxels(self)
 
+    @cached_property
+    def ruled_out(self) -> Tensor | None:
+        """(B, K, *S) bool: :attr:`implied` where nothing else is said; None without strokes."""
+        if self.implied is None:
+            return None
+        return self.implied & ~self.known & ~self.target & self.valid
+
     def to(self, device: torch.device | str) -> Batch:
         """The batch on another device."""
         moved = {

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..project.annotation import label_mask
+from ..project.boxes import bounding_box, grown
 from ..project.geometry import Grid, array_xyz, image_from_xyz
 from ..project.labels import LabelSet
 from .cache import Cache, Made, StoredArray
@@ -48,6 +49,7 @@ def distance_maps(case: PreparedCase, tau: float, cache: Cache | None = None) ->
     """
 
     def make() -> Made:
+        """All labels' maps, for the cache."""
         labels = np.asarray(case.labels)
         masks = (label_mask(labels, case.label_set, k) for k in range(len(case.label_set)))
         maps = np.empty((len(case.label_set), *case.shape), np.float16)
@@ -80,7 +82,9 @@ def signed_distance(mask: NDArray[np.bool_], spacing: tuple[float, float, float]
         return np.ones(mask.shape, np.float32)
     if mask.all():
         return np.full(mask.shape, -1, np.float32)
-    near = _surroundings(mask, [int(tau / mm) + 1 for mm in spacing])  # further out it is clipped
+    box = bounding_box(mask)
+    assert box is not None
+    near = grown(box, [int(tau / mm) + 1 for mm in spacing], mask.shape)  # further out it is clipped
     result = np.ones(mask.shape, np.float32)
     result[near] = np.clip(_maurer(mask[near], spacing) / tau, -1, 1)
     return result
@@ -155,15 +159,6 @@ def inner_boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         core[tuple(ahead)] &= mask[tuple(behind)]
         core[tuple(behind)] &= mask[tuple(ahead)]
     return mask & ~core
-
-
-def _surroundings(mask: NDArray[np.bool_], margin: list[int]) -> tuple[slice, ...]:
-    """The box of the mask (not empty) with so many more voxels on all sides, within the volume."""
-    box = []
-    for axis, more in enumerate(margin):
-        there = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        box.append(slice(max(int(there[0]) - more, 0), int(there[-1]) + 1 + more))
-    return tuple(box)
 
 
 def _maurer(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float32]:

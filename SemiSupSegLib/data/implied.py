@@ -23,14 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..project.annotation import label_mask
+from ..project.boxes import bounding_box
+from ..project.components import count_parts
 from .bits import pack
 from .cache import Cache, Made, StoredArray
 from .distance import distance_to
 from .prepared import PreparedCase
 
-__all__ = ["around_strokes", "implied_absent", "with_implied"]
+__all__ = ["what_strokes_say", "with_implied"]
 
-VERSION = 1
+VERSION = 2
 
 
 def with_implied(case: PreparedCase, stroked: Sequence[int], cache: Cache | None = None) -> PreparedCase:
@@ -45,27 +47,32 @@ def with_implied(case: PreparedCase, stroked: Sequence[int], cache: Cache | None
         return case
 
     def make() -> Made:
+        """What all stroked labels say, for the cache."""
         known, labels = case.known(), np.asarray(case.labels)
-        implied = np.zeros((len(case.label_set), *case.shape), bool)
+        implied, parts = np.zeros((len(case.label_set), *case.shape), bool), []
         for c in stroked:
             target = label_mask(labels, case.label_set, c)
-            implied[c] = implied_absent(known[c] & target, known[c] & ~target, case.grid.spacing)
-        return {"implied": pack(implied)}, {}
+            implied[c], count = what_strokes_say(known[c] & target, known[c] & ~target, case.grid.spacing)
+            parts += [(c, count)] if count else []
+        return {"implied": pack(implied)}, {"parts": parts}
 
     array: StoredArray | NDArray[np.uint8] | None
     if cache is None or not case.key:
-        array = make()[0]["implied"]
+        arrays, meta = make()
+        array = arrays["implied"]
     else:
         ingredients = {"version": VERSION, "labels": case.key, "stroked": list(stroked)}
-        array = cache.entry("implied", ingredients, make).array("implied")
+        entry = cache.entry("implied", ingredients, make)
+        array, meta = entry.array("implied"), entry.meta
     assert array is not None
-    return replace(case, arrays={**case.arrays, "implied": array})
+    counts = {int(c): int(count) for c, count in meta["parts"]}
+    return replace(case, arrays={**case.arrays, "implied": array}, stroke_parts=counts)
 
 
-def implied_absent(
+def what_strokes_say(
     positive: NDArray[np.bool_], negative: NDArray[np.bool_], spacing: tuple[float, float, float]
-) -> NDArray[np.bool_]:
-    """Voxels that the strokes of one label imply not to be it; the rule is the module's.
+) -> tuple[NDArray[np.bool_], int]:
+    """Voxels that the strokes of one label imply not to be it, by the module's rule, and how many parts they show.
 
     Args:
         positive: (X, Y, Z) voxels known to be the label.
@@ -73,45 +80,24 @@ def implied_absent(
         spacing: millimetres along X, Y, Z.
 
     Returns:
-        (X, Y, Z), never where either is known; nothing unless there are some of both.
+        (X, Y, Z), never where either is known, and the number of groups of the label's strokes: those that are less
+        than T apart are of one part. Nothing, and 0, unless there are voxels of both kinds.
     """
     if not (positive.any() and negative.any()):
-        return np.zeros(positive.shape, bool)
+        return np.zeros(positive.shape, bool), 0
     to_label, to_other = distance_to(positive, spacing), distance_to(negative, spacing)
-    reach = _reach(positive, to_other)
+    reach = float(to_other[positive].max())
     implied = np.zeros(positive.shape, bool)
     box = _box(positive, negative)
     implied[box] = (to_label[box] > to_other[box]) & (to_label[box] > reach)
-    return implied & ~negative
-
-
-def around_strokes(
-    positive: NDArray[np.bool_], negative: NDArray[np.bool_], spacing: tuple[float, float, float]
-) -> NDArray[np.bool_]:
-    """Voxels within T / 2 of the strokes of one label: its strokes grow together where they are less than T apart.
-
-    Args:
-        positive: (X, Y, Z) voxels known to be the label, some.
-        negative: (X, Y, Z) voxels known not to be, some.
-        spacing: millimetres along X, Y, Z.
-    """
-    return distance_to(positive, spacing) <= _reach(positive, distance_to(negative, spacing)) / 2
-
-
-def _reach(positive: NDArray[np.bool_], to_other: NDArray[np.float32]) -> float:
-    """T: how far the label's strokes are from anything else at most, mm."""
-    return float(to_other[positive].max())
+    return implied & ~negative, count_parts(to_label <= reach / 2)
 
 
 def _box(positive: NDArray[np.bool_], negative: NDArray[np.bool_]) -> tuple[slice, ...]:
-    box = []
-    for axis in range(positive.ndim):
-        (first, last), (beyond_first, beyond_last) = _span(positive, axis), _span(negative, axis)
-        box.append(slice(None if beyond_first < first else first, None if beyond_last > last else last + 1))
-    return tuple(box)
-
-
-def _span(mask: NDArray[np.bool_], axis: int) -> tuple[int, int]:
-    """First and last index with a voxel of the mask, which is not empty."""
-    there = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-    return int(there[0]), int(there[-1])
+    inner, outer = bounding_box(positive), bounding_box(negative)
+    assert inner is not None
+    assert outer is not None
+    return tuple(
+        slice(None if o.start < i.start else i.start, None if o.stop > i.stop else i.stop)
+        for i, o in zip(inner, outer, strict=True)
+    )

@@ -126,12 +126,14 @@ def _crop(case: PreparedCase, low: NDArray[np.int64], high: NDArray[np.int64]) -
     into = (slice(None), *(slice(int(a), int(b)) for a, b in zip(first - low, last - low, strict=True)))
 
     def padded(array: NDArray[Any], value: float, kind: Any = None) -> Tensor:
+        """The crop, with a value where it lies outside the volume."""
         result = np.full((len(array), *size), value, kind or array.dtype)
         if array.size:
             result[into] = array
         return torch.from_numpy(result)
 
     def extended(array: NDArray[Any]) -> Tensor:
+        """The crop, with the nearest voxel's value where it lies outside."""
         widths = [(0, 0), *((s.start, n - s.stop) for s, n in zip(into[1:], size, strict=True))]
         if not array.size:
             return torch.ones((len(array), *size))

@@ -63,6 +63,8 @@ class PreparedCase:
     """Voxels that a relabelling round added; None without them."""
     key: str = field(default="", compare=False)
     """Name of the labels' cache entry, for what is derived from them; empty for arrays in memory."""
+    stroke_parts: Mapping[int, int] = field(default_factory=dict)
+    """By label: how many parts its strokes show, see :mod:`.implied`; labels without strokes are not in it."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

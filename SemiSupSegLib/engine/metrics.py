@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .boxes import bounding_box, grown
+from ..project.boxes import bounding_box, grown
 from .surface import distance_mm, eroded
 
 __all__ = ["DEFINITIONS", "MedPyScores", "Scores", "mean_and_deviation", "score", "score_medpy"]

@@ -1,5 +1,3 @@
-# SimpleITK names the types of some of its methods only:
-# mypy: allow-untyped-calls
 """Connected parts: how many an organ has where people annotated it, and as many of a prediction's.
 
 An organ that is one piece in every annotated case is one piece in the next: what else was predicted, far away, is
@@ -9,20 +7,17 @@ Strokes show parts too: those that lie near each other are of one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.implied import around_strokes
 from ..data.prepare import PreparedCase
 from ..project.annotation import label_mask
-from ..project.geometry import Grid, image_from_kji
+from ..project.components import count_parts, numbered_parts
 
-__all__ = ["PART_ML", "agreed_parts", "annotated_parts", "largest_parts", "most_parts", "numbered_parts"]
+__all__ = ["PART_ML", "agreed_parts", "annotated_parts", "largest_parts", "most_parts"]
 
-SPECK = 0.02
-"""Share of a label's voxels below which a part is a slip of the brush."""
 PART_ML = 0.1
 """A predicted piece counts as a part from this volume on; less is speckle."""
 AGREEING = 2
@@ -42,29 +37,13 @@ def annotated_parts(cases: Sequence[PreparedCase]) -> list[list[int]]:
     found: list[list[int]] = [[] for _ in range(len(label_set))]
     for case in cases[:: -(-len(cases) // LOOKED_AT)]:
         labels = np.asarray(case.labels)
-        for channel in np.flatnonzero(case.everywhere):
-            mask = label_mask(labels, label_set, int(channel))
+        for channel in np.flatnonzero(case.everywhere).tolist():
+            mask = label_mask(labels, label_set, channel)
             if mask.any():
-                found[channel].append(_parts_of(mask))
-        for stroked, mask in _stroked(case):
-            found[stroked].append(_parts_of(mask))
+                found[channel].append(count_parts(mask))
+        for channel, parts in case.stroke_parts.items():
+            found[channel].append(parts)
     return found
-
-
-def _parts_of(mask: NDArray[np.bool_]) -> int:
-    sizes = np.bincount(numbered_parts(mask).ravel())[1:]
-    return int((sizes >= SPECK * sizes.sum()).sum())
-
-
-def _stroked(case: PreparedCase) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """The labels of whose strokes something is implied, and what lies around these strokes."""
-    implied = case.implied()
-    if implied is None:
-        return
-    known, labels = case.known(), np.asarray(case.labels)
-    for channel in np.flatnonzero(implied.any(axis=(1, 2, 3))):
-        target = label_mask(labels, case.label_set, int(channel))
-        yield int(channel), around_strokes(known[channel] & target, known[channel] & ~target, case.grid.spacing)
 
 
 def most_parts(annotated: Sequence[Sequence[int]]) -> list[int | None]:
@@ -96,11 +75,3 @@ def largest_parts(
     kept = np.zeros(len(sizes) + 1, bool)
     kept[np.argsort(-sizes, kind="stable")[:count] + 1] = True
     return np.asarray(kept[parts])
-
-
-def numbered_parts(mask: NDArray[np.bool_]) -> NDArray[np.integer]:
-    """Number of the part of each voxel of a mask (three axes, in any order), from 1; 0 outside."""
-    import SimpleITK as sitk  # noqa: N813  everybody's name for it
-
-    image = image_from_kji(mask, Grid(mask.shape[::-1], (1.0, 1.0, 1.0)))  # whatever the order: nothing is copied
-    return np.asarray(sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True)))

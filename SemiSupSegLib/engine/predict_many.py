@@ -55,6 +55,7 @@ def predict_cases(
     inference = inference or predictor(model)
 
     def work(case: Case, say: Progress) -> dict[str, Any]:
+        """Predict one of them and write its files."""
         said = predict_case(project, case, model, passes=passes, maps=maps, inference=inference, on_progress=say)
         labels: dict[str, Any] = said["labels"]
         return labels
@@ -97,6 +98,7 @@ def predict_folder(
     ready = inference or predictor(model)
 
     def work(pair: Pair, say: Progress) -> dict[str, Any]:
+        """Predict one of them and write its files."""
         if pair.problem:
             raise ImageError(pair.problem)
         half = halves(say)

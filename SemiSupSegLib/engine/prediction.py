@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..project.boxes import bounding_box, grown
+from ..project.components import numbered_parts
 from ..project.geometry import Grid, image_from_xyz, resample
 from ..project.labels import LabelSet
-from .boxes import bounding_box, grown
-from .parts import PART_ML, largest_parts, numbered_parts
+from .parts import PART_ML, largest_parts
 from .volume import Statistics
 
 __all__ = ["LeftOut", "Prediction", "Proposed"]

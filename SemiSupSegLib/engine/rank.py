@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..project.boxes import bounding_box, grown
+from ..project.components import numbered_parts
 from ..project.geometry import Grid
-from .boxes import bounding_box, grown
-from .parts import PART_ML, numbered_parts
+from .parts import PART_ML
 from .surface import distance_mm, eroded
 
 __all__ = ["Numbers", "boundary_band", "numbers"]

@@ -207,9 +207,7 @@ class Method:
     def implied(self, batch: Batch) -> Tensor | None:
         """(B, K, *S) bool: where strokes imply that a label is not; None without strokes, or when that has no
         weight."""
-        if batch.implied is None or not self.config.implied_weight:
-            return None
-        return batch.implied & ~batch.known & ~batch.target & batch.valid
+        return batch.ruled_out if self.config.implied_weight else None
 
     def possible(self, batch: Batch) -> Tensor:
         """(B, K, *S) bool, or one channel for all: voxels of the image where nothing implies that a label is not."""

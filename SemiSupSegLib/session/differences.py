@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SemiSupSegError
+from ..project.boxes import Box, bounding_box, within
 from ..project.cases import Case
 from ..project.labels import LabelSet
 from .painting import Masks, Painted, held_channels
 
-__all__ = ["Box", "Difference", "Step", "box_of", "differences", "missed", "step_of"]
-
-Box = tuple[slice, slice, slice]
+__all__ = ["Difference", "Step", "differences", "missed", "step_of"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def differences(
     """Labels that differ between two arrays of layers (L, k, j, i), in the order of the set."""
     if before is after:
         return {}
-    boxes = [box_of(then != now) for then, now in zip(before, after, strict=True)]
+    boxes = [bounding_box(then != now) for then, now in zip(before, after, strict=True)]
     found: dict[str, Difference] = {}
     for name, place in zip(label_set.names, label_set.places, strict=True):
         box = boxes[place.layer]
@@ -63,10 +62,9 @@ def differences(
             continue
         then, now = (layers[place.layer][box] == place.value for layers in (before, after))
         added, removed = now & ~then, then & ~now
-        own = box_of(added | removed)
+        own = bounding_box(added | removed)
         if own is not None:
-            offset = tuple(slice(o.start + b.start, o.stop + b.start) for o, b in zip(own, box, strict=True))
-            found[name] = Difference((offset[0], offset[1], offset[2]), added[own], removed[own])
+            found[name] = Difference(within(box, own), added[own], removed[own])
     return found
 
 
@@ -78,22 +76,6 @@ def missed(found: Mapping[str, Difference], masks: Masks) -> set[str]:
         return bool((difference.added & ~shown).any() or (difference.removed & shown).any())
 
     return {name for name, difference in found.items() if name in masks and is_missed(name, difference)}
-
-
-def box_of(mask: NDArray[np.bool_]) -> Box | None:
-    """The smallest box (k, j, i) that holds a mask; None for one without a voxel."""
-    planes = np.asarray(mask.any(axis=(1, 2)))
-    if not planes.any():
-        return None
-    first, last = _ends(planes)
-    part = mask[first:last]
-    rows, columns = np.asarray(part.any(axis=(0, 2))), np.asarray(part.any(axis=(0, 1)))
-    return slice(first, last), slice(*_ends(rows)), slice(*_ends(columns))
-
-
-def _ends(line: NDArray[np.bool_]) -> tuple[int, int]:
-    filled = np.flatnonzero(line)
-    return int(filled[0]), int(filled[-1]) + 1
 
 
 def step_of(

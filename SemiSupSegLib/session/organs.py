@@ -100,6 +100,7 @@ class Organs(Ignoring):
         left_out: list[tuple[str, str]] = []
 
         def make(project: Project, found: Painted | None) -> None:
+            """The change, of a twin of the project."""
             for case in list(project.cases.values()):
                 here = found if found is not None and found.case == case.id else None
                 try:
@@ -113,6 +114,7 @@ class Organs(Ignoring):
                     left_out.append((case.id, str(error)))
 
         def told(_result: Any) -> None:
+            """Say what came of it."""
             for case_id in changed:
                 self._tell_case(case_id)
             left = f"; not in {joined(case_id for case_id, _ in left_out)}" if left_out else ""
@@ -135,6 +137,7 @@ class Organs(Ignoring):
         """One change: the state of one label, and all that is painted on the screen of that case."""
 
         def make(project: Project, found: Painted | None) -> None:
+            """The change, of a twin of the project."""
             found = found if found is not None and found.case == case.id else None
             commit_state(project, case, name, state, found, who=self.who)
 
@@ -178,6 +181,7 @@ class Organs(Ignoring):
         said = {name: with_slice(case.annotation(name), index, axis, shape) for name in open_ones}
 
         def make(project: Project, found: Painted | None) -> None:
+            """The change, of a twin of the project."""
             detail: dict[str, Any] = {"state": "partial", "slice": index, "axis": axis}
             if found is not None:
                 detail["painted"] = list(found.changed)

@@ -139,6 +139,7 @@ class Review(Looking):
         case_id, label = self._key()
 
         def told(case: Case) -> None:
+            """Say what came of it, and go on to the next proposal."""
             said = case.annotation(label)
             self._after((case_id, label), None if said.everywhere else "accepted", written=(label,))
             self._say(f"accepted {said.accepted[-1].voxels} voxels: {label} is {said.state} in case {case_id}")
@@ -152,6 +153,7 @@ class Review(Looking):
         case_id, label = self._key()
 
         def told(_case: Case) -> None:
+            """Say what came of it, and go on to the next proposal."""
             self._after((case_id, label), decision)
             self._say(f"{decision}: {label} in case {case_id}")
 
@@ -226,6 +228,7 @@ class Review(Looking):
             return transactions.undo(project, who=self.who)
 
         def told(entry: JournalEntry) -> None:
+            """Say what came of it, and go on to the next proposal."""
             project, case_id = self._opened(), str(entry.case)
             is_written = files.get(case_id) != project.cases[case_id].labels_file
             self._tell_case(case_id, written=project.label_set.names if is_written else ())

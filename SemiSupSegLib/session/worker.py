@@ -46,6 +46,7 @@ class _Job:
             self._thread.join()
 
     def hand_over(self) -> None:
+        """Tell what came of it, in the thread that calls, unless nobody wants to know any more."""
         if not self.wanted:
             return
         if self._problem is not None:

@@ -59,6 +59,7 @@ class Writing(Showing):
         stored: list[str] = []
 
         def told(names: tuple[str, ...]) -> None:
+            """Tell everybody of the case."""
             stored.extend(names)
             if names:
                 self._tell_case(case.id)
@@ -111,6 +112,7 @@ class Writing(Showing):
             shown = self._on_screen(case)
 
             def told(names: tuple[str, ...]) -> None:
+                """Go on, unless more was painted meanwhile: that is stored first."""
                 if names:
                     self._tell_case(case.id)
                 more = self._on_screen(case)
@@ -169,6 +171,7 @@ class Writing(Showing):
         twin = Project(project.root, project.name, label_set, project.created, before.values())
 
         def work() -> _Written:
+            """Read what is needed, change the twin, and find what the screen must take over."""
             result, problem, found, still, layers = None, None, None, unseen, known
             try:
                 if case is not None and (masks or (rereads and shows)):
@@ -211,6 +214,7 @@ class Writing(Showing):
         """One change of a case in which what is painted takes part, told to everybody."""
 
         def told(_result: Any) -> None:
+            """Tell everybody of the case."""
             self._tell_case(case.id)
             said()
 

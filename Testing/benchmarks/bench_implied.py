@@ -18,7 +18,7 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
-from SemiSupSegLib.data.implied import implied_absent  # noqa: E402  the repository's own, wherever this is started
+from SemiSupSegLib.data.implied import what_strokes_say  # noqa: E402  the repository's own, wherever this is started
 from SemiSupSegLib.project.geometry import Grid, array_xyz, to_ras  # noqa: E402
 from SemiSupSegLib.project.images import read_volume  # noqa: E402
 
@@ -40,7 +40,7 @@ def main() -> None:
         known, spacing = strokes != args.not_annotated, Grid.of(image).spacing
         for value, name in names.items():
             positive, label = strokes == int(value), labels == int(value)
-            implied = implied_absent(positive, known & ~positive, spacing)
+            implied, _ = what_strokes_say(positive, known & ~positive, spacing)
             if label.any():
                 found[name].append((implied.mean(), (implied & label).sum() / label.sum()))
     print(f"{args.data.name}, {args.strokes}\n")

@@ -56,6 +56,8 @@ def test_a_second_tab_is_told_so_and_may_take_over(a_project, serve, open_page):
     second.page.locator("#take").click()
     second.case("patient_1").wait_for()
     first.reads("SemiSupSeg was opened in another tab. Load this page again to work here.")
+    assert not second.page.locator("#take").is_visible()
+    assert first.page.locator("[data-case='patient_1']").count() == 0  # nobody works on in the first one
     first.errors.clear()  # the browser itself writes that a connection was closed
 
 
@@ -65,6 +67,7 @@ def test_loading_the_page_again_shows_the_same_case(a_project, serve, open_page)
     tab.open_case("patient_2")
     tab.page.reload()
     tab.page.locator("[data-case='patient_2'].ss-current").wait_for()
+    assert tab.page.locator(".ss-current[data-case]").count() == 1
 
 
 def test_a_second_program_on_the_same_project_can_only_look(a_project, serve, open_page):

@@ -141,6 +141,9 @@ def test_a_project_is_made_and_filled_without_leaving_the_page(tmp_path, serve, 
     tab.press("useThese")
     tab.case("synthetic_02").wait_for()
     until(lambda: len(Project.open(tmp_path / "new study").cases) == 2)
+    made = Project.open(tmp_path / "new study")
+    assert made.label_set.names[:2] == ("synthetic liver", "synthetic spleen")
+    assert [case.annotated for case in made.cases.values()] == [True, False]
 
 
 def test_a_dicom_folder_becomes_a_case_of_its_name(a_project, serve, open_page, tmp_path, until):
@@ -171,5 +174,9 @@ def test_the_page_turns_light_and_back(a_project, serve, open_page):
     tab = open_page(serve(a_project.root).address)
     tab.open_case("patient_1")
     tab.page.locator("#theme").click()
-    tab.page.locator(".v-theme--light .ss-drawer, .ss-drawer.v-theme--light").first.wait_for()
+    light = tab.page.locator(".v-theme--light .ss-drawer, .ss-drawer.v-theme--light")
+    light.first.wait_for()
     tab.picture("13_light")
+    tab.page.locator("#theme").click()
+    light.first.wait_for(state="detached")
+    assert tab.page.locator("[data-case='patient_1'].ss-current").is_visible()

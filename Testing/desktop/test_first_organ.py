@@ -15,6 +15,28 @@ INSTALL_ENGINE = 1
 """The click on "Install engine", which comes before the panel is there (test_engine_install_panel)."""
 
 
+@pytest.fixture
+def screen(a_project, a_session, open_panel):
+    """The panel of a project that can be trained; afterwards nothing is predicted."""
+    a_session.open(a_project.root)
+    a_session.preset = "balanced"
+    a_session.predict_after_training = False
+    return open_panel(a_session)
+
+
+@pytest.fixture
+def stopped(screen, a_session, until):
+    """The same after a training was begun and paused."""
+    screen.click("trainButton")
+    until(screen, lambda: a_session.progress.step is not None)
+    assert screen.widget("deviceChip").text == "Device: CPU – torch has no CUDA build"
+    assert not screen.widget("trainButton").isVisible()
+    screen.click("pauseButton")
+    until(screen, lambda: not a_session.progress.active)
+    screen.look()
+    return screen
+
+
 @pytest.mark.slow
 @pytest.mark.e2e
 def test_at_most_seven_clicks_and_no_message_box_lead_to_the_first_accepted_organ(
@@ -50,19 +72,9 @@ def test_at_most_seven_clicks_and_no_message_box_lead_to_the_first_accepted_orga
 @pytest.mark.slow
 @pytest.mark.e2e
 def test_a_training_is_stopped_and_goes_on_and_another_crashes_and_every_end_is_told(
-    a_project, a_session, open_panel, until
+    stopped, a_session, until
 ) -> None:
-    a_session.open(a_project.root)
-    a_session.preset = "balanced"
-    a_session.predict_after_training = False
-    screen = open_panel(a_session)
-    screen.click("trainButton")
-    until(screen, lambda: a_session.progress.step is not None)
-    assert screen.widget("deviceChip").text == "Device: CPU – torch has no CUDA build"
-    assert not screen.widget("trainButton").isVisible()
-    screen.click("pauseButton")
-    until(screen, lambda: not a_session.progress.active)
-    screen.look()
+    screen = stopped
     assert screen.widget("progressLabel").text == "■ Stopped at step 40"
     assert screen.widget("resumeButton").isVisible()
     a_session.preset = "thorough"
@@ -77,21 +89,12 @@ def test_a_training_is_stopped_and_goes_on_and_another_crashes_and_every_end_is_
 
 @pytest.mark.slow
 @pytest.mark.e2e
-def test_a_click_goes_on_with_a_training_that_was_stopped(a_project, a_session, open_panel, until) -> None:
-    a_session.open(a_project.root)
-    a_session.preset = "balanced"
-    a_session.predict_after_training = False
-    screen = open_panel(a_session)
-    screen.click("trainButton")
-    until(screen, lambda: a_session.progress.step is not None)
-    screen.click("pauseButton")
-    until(screen, lambda: not a_session.progress.active)
-    screen.look()
-    stopped = a_session.progress.run
+def test_a_click_goes_on_with_a_training_that_was_stopped(stopped, a_session, until) -> None:
+    screen, run = stopped, a_session.progress.run
     screen.click("resumeButton")
     until(screen, lambda: a_session.progress.active and a_session.progress.step is not None)
     screen.look()
-    assert a_session.progress.run == stopped  # the same training, not another one
+    assert a_session.progress.run == run  # the same training, not another one
     assert not screen.widget("resumeButton").isVisible()
     assert screen.widget("pauseButton").isEnabled()
     screen.click("stopButton")
@@ -102,11 +105,7 @@ def test_a_click_goes_on_with_a_training_that_was_stopped(a_project, a_session, 
 
 @pytest.mark.slow
 @pytest.mark.e2e
-def test_a_training_is_ended_early_and_its_best_is_the_model_in_use(a_project, a_session, open_panel, until) -> None:
-    a_session.open(a_project.root)
-    a_session.preset = "balanced"
-    a_session.predict_after_training = False
-    screen = open_panel(a_session)
+def test_a_training_is_ended_early_and_its_best_is_the_model_in_use(screen, a_session, until) -> None:
     assert not screen.widget("stopButton").isVisible()
     screen.click("trainButton")
     assert screen.widget("stopButton").toolTip == "Stop & keep best: nothing is learnt yet"

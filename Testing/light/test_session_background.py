@@ -12,10 +12,11 @@ import pytest
 from SemiSupSegLib.errors import ProjectError
 from SemiSupSegLib.project import proposals
 from SemiSupSegLib.project.annotation import State
+from SemiSupSegLib.project.boxes import bounding_box
 from SemiSupSegLib.project.labels import LabelSet
 from SemiSupSegLib.project.project import Project
 from SemiSupSegLib.session import Session
-from SemiSupSegLib.session.differences import box_of, differences
+from SemiSupSegLib.session.differences import differences
 from SemiSupSegLib.session.worker import Worker
 
 
@@ -185,4 +186,4 @@ def test_only_what_differs_is_in_a_difference_each_in_its_box() -> None:
         "b": ((slice(4, 5), slice(4, 5), slice(3, 4)), 1, 0),
     }
     assert differences(label_set, after, after.copy()) == {}
-    assert box_of(np.zeros((2, 2, 2), bool)) is None
+    assert bounding_box(np.zeros((2, 2, 2), bool)) is None

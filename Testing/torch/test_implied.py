@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from SemiSupSegLib.config import DataConfig, NetworkConfig
-from SemiSupSegLib.data.implied import implied_absent, with_implied
+from SemiSupSegLib.data.implied import what_strokes_say, with_implied
 from SemiSupSegLib.data.patch import collate, whole
-from SemiSupSegLib.data.prepared import Foreground, PreparedCase
+from SemiSupSegLib.data.prepared import PreparedCase
 from SemiSupSegLib.data.source import PatchSource
 from SemiSupSegLib.engine.parts import annotated_parts
 from SemiSupSegLib.methods.naive import Naive
@@ -55,7 +55,7 @@ def test_what_is_implied_is_the_rule_voxel_by_voxel(seed: int, spacing: tuple[fl
     positive[4:7, 5:7, 2] = True
     negative[tuple(random.integers(0, 5, 6)), tuple(random.integers(0, 12, 6)), tuple(random.integers(1, 4, 6))] = True
     negative &= ~positive
-    found = implied_absent(positive, negative, spacing)
+    found = what_strokes_say(positive, negative, spacing)[0]
     assert np.array_equal(found, by_definition(positive, negative, spacing))
 
 
@@ -63,14 +63,14 @@ def test_strokes_in_a_row_imply_by_hand() -> None:
     """Label at 5, something else at 8 of 12 voxels of 2 mm: T is 6 mm, and nothing is stroked below 5."""
     positive, negative = np.zeros((2, 12, 1, 1), bool)
     positive[5], negative[8] = True, True
-    assert np.flatnonzero(implied_absent(positive, negative, (2.0, 1.0, 1.0))).tolist() == [9, 10, 11]
+    assert np.flatnonzero(what_strokes_say(positive, negative, (2.0, 1.0, 1.0))[0]).tolist() == [9, 10, 11]
 
 
 def test_strokes_in_one_slice_say_nothing_of_the_slices_beside_it() -> None:
     positive, negative = np.zeros((2, 20, 20, 9), bool)
     positive[8:12, 8:12, 4] = True
     negative[4:16, 4, 4] = negative[4:16, 16, 4] = True
-    found = implied_absent(positive, negative, (1.0, 1.0, 2.0))
+    found = what_strokes_say(positive, negative, (1.0, 1.0, 2.0))[0]
     assert found.any()
     assert not found[..., [0, 1, 2, 3, 5, 6, 7, 8]].any()
 
@@ -80,7 +80,7 @@ def test_nothing_is_implied_by_strokes_of_one_kind(which: str) -> None:
     some, none = np.zeros((2, 6, 6, 6), bool)
     some[2:4] = True
     one, other = (some, none) if which == "positive" else (none, some)
-    assert not implied_absent(one, other, (1.0, 1.0, 1.0)).any()
+    assert not what_strokes_say(one, other, (1.0, 1.0, 1.0))[0].any()
 
 
 @pytest.fixture
@@ -137,12 +137,10 @@ def test_the_loss_is_lower_where_a_label_is_not_found_beyond_its_strokes(stroked
 
 
 def test_strokes_that_are_nearer_to_each_other_than_to_anything_else_show_one_part(stroked: PreparedCase) -> None:
-    case = with_implied(stroked, [0])
-    labels = np.array(case.labels)
+    labels = np.array(stroked.labels)
     labels[0, 12, 12, 2] = 0  # a gap in the column
-    there = Foreground(np.zeros((0, 3), np.int32), (0, 0))
-    with_gap = replace(case, arrays={**case.arrays, "labels": labels}, foreground=there)
-    assert annotated_parts([case, with_gap]) == [[1, 1], []]
+    with_gap = replace(stroked, arrays={**stroked.arrays, "labels": labels})
+    assert annotated_parts([with_implied(case, [0]) for case in (stroked, with_gap)]) == [[1, 1], []]
 
 
 def test_strokes_of_two_parts_with_something_else_between_them_show_two() -> None:

@@ -135,7 +135,7 @@ def test_strokes_imply_where_a_label_is_not_in_training_alone_and_are_looked_at_
     assert not implied[0].any()
     assert implied[1].any()
     assert held_out.implied() is None
-    monkeypatch.setattr(implied_module, "implied_absent", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(implied_module, "what_strokes_say", lambda *_: pytest.fail("computed again"))
     (again,) = prepare(a_project, CONFIG)
     assert np.array_equal(again.implied(), implied)
 

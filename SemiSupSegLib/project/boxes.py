@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bounding_box", "grown"]
+__all__ = ["Box", "bounding_box", "grown", "within"]
 
 Box = tuple[slice, ...]
+"""A slice an axis; starts and stops are given."""
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box | None:
     """The smallest box that holds all True voxels; None when there is none."""
-    box = []
-    for axis in range(mask.ndim):
-        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+    box: list[slice] = []
+    for axis in range(mask.ndim):  # each axis within what the ones before left: the whole mask is looked at once
+        part = mask[tuple(box)]
+        hit = np.flatnonzero(part.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
         if not hit.size:
             return None
         box.append(slice(int(hit[0]), int(hit[-1]) + 1))
@@ -29,3 +31,8 @@ def grown(box: Box, by: Any, shape: tuple[int, ...]) -> Box:
     return tuple(
         slice(max(s.start - int(m), 0), min(s.stop + int(m), n)) for s, m, n in zip(box, more, shape, strict=True)
     )
+
+
+def within(box: Box, part: Box) -> Box:
+    """A box of the content of ``box``, as a box of the volume."""
+    return tuple(slice(b.start + p.start, b.start + p.stop) for b, p in zip(box, part, strict=True))
