@@ -36,12 +36,23 @@ class Batches(Iterator[Batch]):
     first_seconds: float
     """Time that the first batch took, the start of the workers included."""
 
-    def __init__(self, source: PatchSource, *, first_iteration: int, rank: int, processes: int, workers: int) -> None:
+    def __init__(
+        self,
+        source: PatchSource,
+        *,
+        first_iteration: int,
+        mixed_from: int | None,
+        rank: int,
+        processes: int,
+        workers: int,
+    ) -> None:
         self.waiting_seconds = self.first_seconds = 0.0
         self._begun, self._by_workers = False, workers > 0
-        self._order = order = _Order(source.batch_size, first_iteration, rank, processes)
+        self._order = order = _Order(source.batch_size, first_iteration, mixed_from, rank, processes)
+        self._ahead = AHEAD * max(workers, 0)
         if workers < 1:
-            self._batches: Iterator[Batch | SemiSupSegError] = (collate([source[i] for i in one]) for one in order)
+            patches = (collate([source.patch(i, mixed=mixed) for i, mixed in one]) for one in order)
+            self._batches: Iterator[Batch | SemiSupSegError] = patches
             return
         batches: DataLoader[Patch | SemiSupSegError] = DataLoader(
             _ErrorsAsValues(source),
@@ -58,6 +69,16 @@ class Batches(Iterator[Batch]):
 
     def __iter__(self) -> Batches:
         return self
+
+    def mix(self, iteration: int) -> int:
+        """From now on batches have their share of unannotated cases; the first iteration whose batch has.
+
+        Args:
+            iteration: of the next batch. What the workers may have begun by then stays as it is, so that all processes
+                of a training change in the same iteration.
+        """
+        self._order.mixed_from = iteration + self._ahead
+        return self._order.mixed_from
 
     def __next__(self) -> Batch:
         """The next batch.
@@ -115,6 +136,7 @@ def loader(
     source: PatchSource,
     *,
     first_iteration: int = 0,
+    mixed_from: int | None = 0,
     batch_size: int | None = None,
     rank: int = 0,
     processes: int = 1,
@@ -125,6 +147,8 @@ def loader(
     Args:
         source: the run's patches; its ``batch_size`` counts.
         first_iteration: where to begin: a resume begins where the checkpoint was.
+        mixed_from: iteration from which batches have their share of unannotated cases; None: not before
+            :meth:`Batches.mix`.
         batch_size: when given, must be the source's.
         rank: of this training process; it takes slots ``rank::processes`` of each iteration's batch.
         processes: number of training processes.
@@ -140,22 +164,32 @@ def loader(
     if source.batch_size < processes:
         msg = f"{processes} processes cannot share a batch of {source.batch_size} patches: raise train.batch_size"
         raise RunError(msg)
-    return Batches(source, first_iteration=first_iteration, rank=rank, processes=processes, workers=workers)
+    return Batches(
+        source,
+        first_iteration=first_iteration,
+        mixed_from=mixed_from,
+        rank=rank,
+        processes=processes,
+        workers=workers,
+    )
 
 
 class _Order:
-    """The patch numbers of each of a process's batches."""
+    """The patch numbers of each of a process's batches, each with whether its batch has unannotated cases."""
 
-    def __init__(self, batch_size: int, first_iteration: int, rank: int, processes: int) -> None:
-        self.batch_size, self.first_iteration = batch_size, first_iteration
+    def __init__(
+        self, batch_size: int, first_iteration: int, mixed_from: int | None, rank: int, processes: int
+    ) -> None:
+        self.batch_size, self.first_iteration, self.mixed_from = batch_size, first_iteration, mixed_from
         self.slots = range(rank, batch_size, processes)
         self.ended = False
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[tuple[int, bool]]]:
         for iteration in count(self.first_iteration):
             if self.ended:
                 return
-            yield [iteration * self.batch_size + slot for slot in self.slots]
+            mixed = self.mixed_from is not None and iteration >= self.mixed_from
+            yield [(iteration * self.batch_size + slot, mixed) for slot in self.slots]
 
 
 class _ErrorsAsValues(Dataset["Patch | SemiSupSegError"]):
@@ -165,9 +199,10 @@ class _ErrorsAsValues(Dataset["Patch | SemiSupSegError"]):
     def __init__(self, source: PatchSource) -> None:
         self.source = source
 
-    def __getitem__(self, index: int) -> Patch | SemiSupSegError:
+    def __getitem__(self, which: tuple[int, bool]) -> Patch | SemiSupSegError:
+        index, mixed = which
         try:
-            return self.source[index]
+            return self.source.patch(index, mixed=mixed)
         except SemiSupSegError as error:
             return error
 

@@ -71,12 +71,12 @@ class Sampler:
         self.unannotated = [i for i, case in enumerate(cases) if not case.annotated.any()]
         self.unlabelled_slots = round(config.unlabelled * batch_size) if self.unannotated else 0
 
-    def draw(self, index: int, size: tuple[int, int, int] | None = None) -> Placement:
+    def draw(self, index: int, size: tuple[int, int, int] | None = None, *, mixed: bool = True) -> Placement:
         """The place of patch ``index`` = iteration x batch size + slot; size: voxels X, Y, Z to be cut, when they are
-        not ``patch_size``."""
+        not ``patch_size``; mixed: False for a batch of annotated cases alone."""
         size = size or self.config.patch_size
         random = generator(self.seed, index, 0)
-        if index % self.batch_size >= self.batch_size - self.unlabelled_slots:
+        if mixed and index % self.batch_size >= self.batch_size - self.unlabelled_slots:
             return self._anywhere(self.unannotated, size, random)
         if random.random() >= self.config.foreground:
             return self._anywhere(self.annotated, size, random)

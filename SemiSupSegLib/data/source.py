@@ -44,8 +44,12 @@ class PatchSource(Dataset[Patch]):
         self._masks = [name for name in ("pseudo", "implied") if any(name in case.arrays for case in self.cases)]
 
     def __getitem__(self, index: int) -> Patch:
+        return self.patch(index)
+
+    def patch(self, index: int, *, mixed: bool = True) -> Patch:
+        """Patch number ``index``; mixed: False for a batch of annotated cases alone, whatever ``config.unlabelled``."""
         deformation = draw_deformation(generator(self.seed, index, 1), self.config)
-        place = self.sampler.draw(index, deformation.size_before_turns(self.config.patch_size))
+        place = self.sampler.draw(index, deformation.size_before_turns(self.config.patch_size), mixed=mixed)
         case = self.cases[place.case]
         patch = cut(case, place.start, self.config.patch_size, deformation)
         appearance = draw_appearance(generator(self.seed, index, 2), self.config)

@@ -62,6 +62,8 @@ class Loop:
         self.factor = 1.0
         """Of the learning rate; halved by each roll-back."""
         self.rollbacks = 0
+        self.mixed_from: int | None = None
+        """Iteration from which batches have unannotated cases; None: it is not time for them yet."""
         self.elapsed = 0.0
         """Seconds of training, interruptions left out."""
         self.early = False
@@ -89,6 +91,7 @@ class Loop:
         self.config = Config.from_json(checkpoint.state["config"])
         self.elapsed, self.best = checkpoint.state["elapsed"], checkpoint.state["best"]
         self.factor, self.rollbacks = checkpoint.state["factor"], checkpoint.state["rollbacks"]
+        self.mixed_from = checkpoint.state.get("mixed_from", 0)
 
     def go(self, cases: list[PreparedCase], holdout: list[PreparedCase], checkpoint: Checkpoint) -> bool:
         """Train from a checkpoint to the end of the budget, or until the user wants to keep what there is
@@ -106,6 +109,8 @@ class Loop:
     def _until_the_end(self, cases: list[PreparedCase], holdout: list[PreparedCase], checkpoint: Checkpoint) -> bool:
         self.build()
         self.state.restore(checkpoint)
+        if self.mixed_from is None and not self.state.method.unlabelled_from:
+            self.mixed_from = 0
         budget = Budget(self.config.train, elapsed=self.elapsed)
         saved = validated = time.monotonic()
         cost, stop = 0.0, False
@@ -116,6 +121,8 @@ class Loop:
                 if stop or progress >= 1.0:
                     self.early = keep and self.state.iteration > 0
                     break
+                if self.mixed_from is None and progress >= self.state.method.unlabelled_from:
+                    self.mixed_from = batches.mix(self.state.iteration)
                 self._step(batches, budget, progress)
                 now = time.monotonic()
                 if now - saved > self.config.train.checkpoint_seconds:
@@ -137,6 +144,7 @@ class Loop:
         return loader(
             source,
             first_iteration=self.state.iteration,
+            mixed_from=self.mixed_from,
             batch_size=train.batch_size,
             rank=self.fabric.global_rank,
             processes=self.fabric.world_size,
@@ -189,6 +197,7 @@ class Loop:
             elapsed=self.elapsed,
             factor=self.factor,
             rollbacks=self.rollbacks,
+            mixed_from=self.mixed_from,
             best=self.best,
             parts=self.parts,
             label_set=self.project.label_set.to_json(),

@@ -126,6 +126,12 @@ class Method:
         return float(getattr(self.config, "unlabelled", 0.0))
 
     @property
+    def unlabelled_from(self) -> float:
+        """Share of the budget before which batches are of annotated cases alone: the option of that name; 0 for methods
+        without it, and as published."""
+        return 0.0 if getattr(self.config, "paper", False) else float(getattr(self.config, "unlabelled_from", 0.0))
+
+    @property
     def exclusive(self) -> bool:
         """Whether labels exclude each other in a softmax with a background channel."""
         return self.network_config.activation == "softmax"

@@ -80,6 +80,11 @@ class TaughtMethod(Method):
     config: TaughtConfig
     averaged = ("segmentor",)
 
+    @property
+    def unlabelled_from(self) -> float:
+        """Nobody asks the teacher about unannotated cases during the warm-up."""
+        return 0.0 if getattr(self.config, "paper", False) else self.config.warm_up
+
     def ramp(self, progress: float) -> float:
         """Share of its weight that the teacher has."""
         since = progress - self.config.warm_up

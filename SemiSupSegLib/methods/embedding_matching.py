@@ -92,6 +92,11 @@ class EmbeddingMatching(Method):
         return config
 
     @property
+    def unlabelled_from(self) -> float:
+        """Unannotated cases teach nothing during the warm-up."""
+        return 0.0 if self.config.paper else self.config.warmup
+
+    @property
     def votes(self) -> dict[str, Any]:
         """What ``losses.embedding.match`` is asked for."""
         return {name: getattr(self.config, name) for name in ("neighbours", "similarity", "margin")}

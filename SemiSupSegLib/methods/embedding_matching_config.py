@@ -15,7 +15,7 @@ __all__ = ["EmbeddingMatchingConfig"]
 class EmbeddingMatchingConfig(MethodConfig):
     """How voxels become pseudo-labels, and how much these count."""
 
-    warmup: float = 0.1
+    warmup: float = 0.3
     """Share of the budget with supervised terms alone, 0 to 1: features that mean nothing yet cannot be matched."""
     ramp: float = 0.4
     """Share of the budget after that until the terms below have their full weight (Gaussian ramp)."""

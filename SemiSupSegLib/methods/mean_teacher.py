@@ -47,6 +47,9 @@ class MeanTeacherConfig(MethodConfig):
     deviation 1."""
     unlabelled: float = 0.5
     """Share of each batch that is drawn from cases without any annotation, where there are such, 0 to 1."""
+    unlabelled_from: float = 0.3
+    """Share of the budget before which no batch has any of them, 0 to 1 (ours; 0 in the paper): what they teach has
+    little weight by then, and takes the time of annotated patches."""
     paper: bool = False
     """As UA-MT's code: consistency in cases without annotation only, weight 0.1 that rises in 40 stairs to the end, a
     teacher that is in training mode (dropout, statistics of the batch), and its network, optimizer, augmentation."""

@@ -53,6 +53,9 @@ class SassnetConfig(MethodConfig):
     step of the segmentor)."""
     unlabelled: float = 0.5
     """Share of each batch that is drawn from cases without any annotation, where there are such, 0 to 1."""
+    unlabelled_from: float = 0.4
+    """Share of the budget before which no batch has any of them, 0 to 1 (ours; 0 in the paper): what they teach has
+    little weight by then, and takes the time of annotated patches."""
     paper: bool = False
     """As the authors' code: Dice with squares and no cross-entropy, distances in voxels scaled anew in each crop (0 in
     an empty one), 64 filters, a second pass of the segmentor for the discriminator's maps, a warm-up in stairs of 150

@@ -178,7 +178,7 @@ def test_stop_asks_and_the_end_is_told(a_run: Run, open_session) -> None:
 def test_who_does_not_answer_is_ended(a_run: Run, open_session, monkeypatch) -> None:
     session, ended = open_session(), []
     monkeypatch.setattr("SemiSupSegLib.jobs.job.LocalJob.kill", lambda job: ended.append(job.run.id))
-    monkeypatch.setattr("SemiSupSegLib.session.training.GRACE_SECONDS", -1.0)
+    monkeypatch.setattr("SemiSupSegLib.session.training_watch.GRACE_SECONDS", -1.0)
     said = []
     session.signals.message.connect(lambda *what: said.append(what))
     session.stop()
@@ -212,7 +212,7 @@ def test_stop_and_keep_best_asks_and_nobody_ends_it_while_the_model_is_scored(
     assert not session.ending
     session.stop()
     session.keep_best()  # on second thoughts
-    monkeypatch.setattr("SemiSupSegLib.session.training.GRACE_SECONDS", -1.0)
+    monkeypatch.setattr("SemiSupSegLib.session.training_watch.GRACE_SECONDS", -1.0)
     assert a_run.keep_requested
     assert session.ending
     assert session.progress.words == "ending early: its best checkpoint becomes a model and is scored on the hold-out"

@@ -37,12 +37,12 @@ LABELS = LabelSet.from_names(["liver"])
 REPOSITORY = Path(__file__).parents[2]
 
 
-def case_of(number: int, folder: Path | None = None) -> PreparedCase:
+def case_of(number: int, folder: Path | None = None, state: State = State.COMPLETE) -> PreparedCase:
     """A case of 14 x 12 x 10 voxels; its image in a file when a folder is given."""
     random = np.random.default_rng(number)
     labels = (random.random((1, 14, 12, 10)) < 0.1).astype(np.uint8)
     image = random.normal(size=(1, 14, 12, 10)).astype(np.float16)
-    case = PreparedCase.of_arrays(f"case {number}", image, labels, LABELS, [Annotation(State.COMPLETE)])
+    case = PreparedCase.of_arrays(f"case {number}", image, labels, LABELS, [Annotation(state)])
     if folder is not None:
         np.save(folder / f"{number}.npy", image)
         case.arrays["image"] = StoredArray(folder / f"{number}.npy")  # type: ignore[index]
@@ -149,6 +149,33 @@ def test_distances_of_whole_cases_are_made_once(tmp_path: Path, monkeypatch: pyt
     assert isinstance(kept.open(), np.memmap)
     prepare(project, replace(config, distance_mm=7))
     assert len(calls) == 4
+
+
+@pytest.fixture
+def a_mixed_source() -> PatchSource:
+    """Half of each batch of four comes from the case without any annotation."""
+    config = DataConfig(patch_size=(8, 8, 4), unlabelled=0.5)
+    return PatchSource([case_of(1), case_of(2, state=State.UNKNOWN)], LABELS, config, seed=5, batch_size=4)
+
+
+def bare(batch: Batch) -> int:
+    """Patches of a case without any annotation."""
+    return int((~batch.annotated.any(dim=1)).sum())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unannotated_cases_come_when_the_training_asks_for_them(a_mixed_source: PatchSource, workers: int) -> None:
+    with loader(a_mixed_source, mixed_from=None, workers=workers) as batches:
+        before = [bare(batch) for batch in islice(batches, 5)]
+        begin = batches.mix(5)
+        after = [bare(batch) for batch in islice(batches, 8)]
+    assert before == [0] * 5
+    assert after == [0] * (begin - 5) + [2] * (13 - begin)  # what the workers had begun stays as it was
+
+
+def test_a_resume_has_them_from_the_same_iteration(a_mixed_source: PatchSource) -> None:
+    assert [bare(batch) for batch in first(4, a_mixed_source, first_iteration=5, mixed_from=7)] == [0, 0, 2, 2]
+    assert [bare(batch) for batch in first(2, a_mixed_source)] == [2, 2]
 
 
 def test_processes_share_each_batch(a_source: Callable[..., PatchSource]) -> None:

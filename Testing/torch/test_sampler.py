@@ -108,6 +108,14 @@ def test_the_last_slots_of_each_batch_see_cases_without_annotation(a_case: Make)
         assert set(drawn[3:]) <= {0, 2}
 
 
+def test_a_batch_that_is_not_mixed_has_annotated_cases_in_every_slot(a_case: Make) -> None:
+    cases = [a_case(UNKNOWN, UNKNOWN), a_case(COMPLETE, UNKNOWN), a_case(UNKNOWN, UNKNOWN)]
+    source = sampler(*cases, unlabelled=0.4, batch_size=5)
+    assert {source.draw(index, mixed=False).case for index in range(50)} == {1}
+    for index in (5, 6, 7):  # the slots of annotated cases are the same patches either way
+        assert source.draw(index, mixed=False) == source.draw(index)
+
+
 def test_without_unannotated_cases_every_slot_is_labelled(a_case: Make) -> None:
     source = sampler(a_case(COMPLETE, UNKNOWN), unlabelled=0.5, foreground=1)
     assert [source.draw(i).label for i in range(8)] == [0] * 8

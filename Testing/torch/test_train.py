@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from SemiSupSegLib.config import Config, DataConfig, NetworkConfig, TrainConfig
+from SemiSupSegLib.data.batch import Batch
 from SemiSupSegLib.engine import state as state_module
 from SemiSupSegLib.engine.checkpoint import load_checkpoint
 from SemiSupSegLib.engine.model import Model
@@ -141,6 +142,32 @@ def test_a_stopped_run_goes_on_to_the_same_weights_as_an_uninterrupted_one(
     assert resumed == [None, 3]
     for name, weight in last_weights(whole).items():
         assert torch.allclose(weight, last_weights(halves)[name], atol=1e-6), name
+
+
+@pytest.mark.resume
+def test_unannotated_cases_come_at_their_share_of_the_budget_also_after_a_resume(
+    a_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = synthetic_case(7, size=(36, 30, 24))
+    image = image_from_kji(made.image, made.grid)
+    a_project.add_case("nobody", image, labels=None, annotations={}, modality="MR", who="test")
+    config = a_config(iterations=8)
+    config = replace(config, method="mean_teacher", options={"unlabelled_from": 0.5})
+    config = replace(config, data=replace(config.data, unlabelled=0.5))
+    run = a_run(a_project, config)
+    original, bare = state_module.TrainingState.train_step, []
+
+    def watch(self: state_module.TrainingState, batch: Batch, **kwargs: float) -> dict[str, float]:
+        bare.append(int((~batch.annotated.any(dim=1)).sum()))
+        if self.iteration == 5 and len(bare) == 6:
+            run.request_stop()
+        return original(self, batch, **kwargs)
+
+    monkeypatch.setattr(state_module.TrainingState, "train_step", watch)
+    assert not train(run, a_project, from_scratch=True, promotes=False).finished
+    run.clear_stop()
+    assert train(run, a_project, resume=True, promotes=False).finished
+    assert bare == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
 @pytest.mark.resume

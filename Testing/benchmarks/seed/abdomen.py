@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from partial_labels import fit
@@ -17,6 +18,9 @@ from .records import Records
 from .rows import Row
 from .runs import caption, cohort, make_rows, project, publish, scored
 
+SAME = "smile"
+"""What all methods are where nothing is missing."""
+
 COLUMNS = (
     Column("Dice", "dice"),
     Column("Jaccard", "jaccard"),
@@ -26,7 +30,8 @@ COLUMNS = (
 MEANING = (
     "Each annotation of each training case is removed with probability `missing`, the same ones for all methods of a "
     "seed. SMILEr's budget covers its first model and all rounds. A case has the mean of its organs; distances are the "
-    "volume's diagonal where nothing is predicted. mean ± standard deviation over cases (s: over seeds)."
+    "volume's diagonal where nothing is predicted. Where nothing is missing all three are SMILE, and made once. "
+    "mean ± standard deviation over cases (s: over seeds)."
 )
 ROUNDS_MEANING = (
     "Share TP / (TP + FP) of the voxels that SMILEr has added up to a round that are right, mean over seeds "
@@ -36,8 +41,9 @@ ROUNDS_MEANING = (
 
 def make(args: argparse.Namespace) -> None:
     """A project for each missing rate, method and seed: the table, the curve and the precision of each round."""
-    rows = [Row(f"{method} at {rate:g}", method, None, ()) for rate in args.missing for method in args.methods]
-    rate_of = {row.said: rate for row, rate in zip(rows, [r for r in args.missing for _ in args.methods], strict=True)}
+    wanted = [(rate, method) for rate in args.missing for method in methods_at(rate, args.methods)]
+    rows = [Row(f"{method} at {rate:g}", method, None, ()) for rate, method in wanted]
+    rate_of = {row.said: rate for row, (rate, _) in zip(rows, wanted, strict=True)}
     records = Records(args.output, settings(args))
     data = cohort(args)
 
@@ -53,6 +59,11 @@ def make(args: argparse.Namespace) -> None:
         return {**found, "method": row.method, "missing": rate, "kept": kept, "rounds": said.get("rounds", [])}
 
     report(args, make_rows(rows, args, records, one), [row.said for row in rows])
+
+
+def methods_at(rate: float, methods: Sequence[str]) -> Sequence[str]:
+    """Where nothing is missing, all methods are SMILE: nothing is taken for background, nothing is there to relabel."""
+    return methods if rate or SAME not in methods else [SAME]
 
 
 def report(args: argparse.Namespace, records: list[dict[str, Any]], order: list[str]) -> None:
@@ -122,8 +133,10 @@ def rounds_table(records: list[dict[str, Any]]) -> str:
 def _curve(records: list[dict[str, Any]]) -> dict[str, list[tuple[float, float, float]]]:
     lines: dict[str, list[tuple[float, float, float]]] = {}
     for method in dict.fromkeys(r["method"] for r in records):
-        for rate in sorted({r["missing"] for r in records if r["method"] == method}):
-            own = [r for r in records if (r["method"], r["missing"]) == (method, rate)]
+        for rate in sorted({r["missing"] for r in records}):
+            own = [r for r in records if (r["method"], r["missing"]) == (method if rate else SAME, rate)]
+            if not own:
+                continue
             dice = spread(own, Column("Dice", "dice"), "all")
             lines.setdefault(method, []).append((rate, dice.mean, dice.seeds))
     return lines
