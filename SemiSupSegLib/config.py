@@ -87,6 +87,8 @@ class NetworkConfig:
     """``sigmoid``: one binary problem per label (SMILE); ``softmax``: exclusive labels with a background channel."""
     dropout: float = 0.2
     """Channel dropout before the last convolution, 0 to 0.9; what Monte Carlo passes switch."""
+    bottleneck_dropout: float = 0.0
+    """For ``vnet``: channel dropout after the coarsest level, 0 to 0.9, in training alone: UA-MT's network has 0.5."""
     strides: tuple[tuple[int, int, int], ...] | None = None
     """Downsampling (1 or 2) along X, Y, Z between the levels, first from full resolution; None halves all axes.
 
@@ -101,8 +103,12 @@ class NetworkConfig:
         if self.strides is not None and not all(step in (1, 2) for stride in self.strides for step in stride):
             msg = f"network.strides: {self.strides} holds something else than 1 and 2"
             raise ConfigError(msg)
-        if not 0 <= self.dropout <= 0.9:
-            msg = f"network.dropout: {self.dropout} is not between 0 and 0.9"
+        for name in ("dropout", "bottleneck_dropout"):
+            if not 0 <= getattr(self, name) <= 0.9:
+                msg = f"network.{name}: {getattr(self, name)} is not between 0 and 0.9"
+                raise ConfigError(msg)
+        if self.bottleneck_dropout and self.backbone != "vnet":
+            msg = f"network.bottleneck_dropout: backbone {self.backbone} has none, found {self.bottleneck_dropout}"
             raise ConfigError(msg)
         if self.filters < 8 or self.filters % 8:
             msg = f"network.filters: {self.filters} is not a multiple of 8"

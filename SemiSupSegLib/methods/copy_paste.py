@@ -147,7 +147,9 @@ class CopyPaste(TaughtMethod):
             return config
         options = {"warm_up": PRETRAINING, "ramp": 0.0, "largest_part": True, **config.options}
         activation = config.network.activation if self.label_set.overlaps else "softmax"
-        network = NetworkConfig(backbone="vnet", filters=16, norm="instance", activation=activation, dropout=0.5)
+        network = NetworkConfig(
+            backbone="vnet", filters=16, norm="instance", activation=activation, dropout=0.5, bottleneck_dropout=0.5
+        )
         data = replace(config.data, augmentation="uamt", foreground=0.0, unlabelled=0.5)
         train = replace(config.train, batch_size=8, optimizer="adamw", learning_rate=1e-3, weight_decay=0.0)
         return replace(config, options=options, network=network, data=data, train=train)

@@ -124,13 +124,15 @@ class MeanTeacher(Method):
 
 
 def paper_recipe(config: RunConfig, label_set: LabelSet) -> RunConfig:
-    """The recipe that UA-MT and SASSNet share: V-Net, batch normalisation, dropout 0.5, SGD 0.01 in steps, batch 2 + 2.
+    """The recipe that UA-MT and SASSNet share: V-Net, batch normalisation, dropout 0.5 (twice), SGD 0.01 in steps, batch 2 + 2.
 
     The patch stays as planned (theirs is 112 x 112 x 80 voxels), as do intensities and grid. Labels that may overlap
     cannot have the paper's softmax and stay with sigmoids. The student predicts, with its last weights.
     """
     activation = config.network.activation if label_set.overlaps else "softmax"
-    network = NetworkConfig(backbone="vnet", filters=16, norm="batch", activation=activation, dropout=0.5)
+    network = NetworkConfig(
+        backbone="vnet", filters=16, norm="batch", activation=activation, dropout=0.5, bottleneck_dropout=0.5
+    )
     data = replace(config.data, augmentation="uamt", foreground=0.0, unlabelled=0.5)
     train = replace(
         config.train,

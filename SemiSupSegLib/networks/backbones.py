@@ -76,7 +76,7 @@ def backbone(config: NetworkConfig, modalities: int) -> tuple[nn.Module, int]:
 
 
 def _vnet(config: NetworkConfig, modalities: int, strides: Strides) -> tuple[nn.Module, int]:
-    return VNet(modalities, config.filters, config.norm, strides), config.filters
+    return VNet(modalities, config.filters, config.norm, strides, config.bottleneck_dropout), config.filters
 
 
 def _monai_vnet(config: NetworkConfig, modalities: int, strides: Strides) -> tuple[nn.Module, int]:  # noqa: ARG001

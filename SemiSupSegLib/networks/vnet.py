@@ -22,10 +22,19 @@ class VNet(nn.Module):
         filters: Channels F at full resolution.
         norm: ``instance`` or ``batch``.
         strides: Four times a stride per axis, first the one from full resolution.
+        dropout: Probability that a channel of the coarsest level is left out in training, [0, 1).
     """
 
-    def __init__(self, modalities: int, filters: int, norm: str, strides: tuple[tuple[int, int, int], ...]) -> None:
+    def __init__(
+        self,
+        modalities: int,
+        filters: int,
+        norm: str,
+        strides: tuple[tuple[int, int, int], ...],
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.dropout = nn.Dropout3d(dropout)
         width = [filters * 2**level for level in range(5)]
         self.encoders, self.decoders, self.downs, self.ups = (nn.ModuleList() for _ in range(4))
         for level, count in enumerate(_CONVOLUTIONS):
@@ -43,6 +52,7 @@ class VNet(nn.Module):
         for level, down in enumerate(self.downs):
             skips.append(x)
             x = self.encoders[level + 1](down(x))
+        x = self.dropout(x)
         for level in reversed(range(4)):
             x = self.decoders[level](self.ups[level](x) + skips[level])
         return x

@@ -157,6 +157,7 @@ def test_paper_mode_is_the_recipe_of_ua_mt(method: type[MeanTeacher]) -> None:
     config = method(plan.options, SPHERES, plan.network).adapt(plan, FOUND)
     network, train = config.network, config.train
     assert (network.backbone, network.norm, network.activation, network.dropout) == ("vnet", "batch", "softmax", 0.5)
+    assert network.bottleneck_dropout == 0.5
     assert (train.optimizer, train.learning_rate, train.schedule, train.batch_size) == ("sgd", 0.01, "step", 4)
     assert (config.data.augmentation, config.data.unlabelled) == ("uamt", 0.5)
     assert config.options == {"paper": True, "weight": 0.1, "ramp": 1.0}

@@ -244,6 +244,7 @@ def test_paper_mode_is_the_papers_recipe() -> None:
     config = a_method(paper=True).adapt(Config(train=TrainConfig(iterations=6000)), None)
     network, data, train = config.network, config.data, config.train
     assert (network.backbone, network.norm, network.activation, network.dropout) == ("vnet", "batch", "sigmoid", 0.5)
+    assert network.bottleneck_dropout == 0.5
     assert (data.distance, data.augmentation, data.unlabelled, data.foreground) == ("crop", "uamt", 0.5, 0)
     assert (train.optimizer, train.learning_rate, train.schedule, train.weight_decay) == ("sgd", 0.01, "step", 1e-4)
     assert (train.batch_size, train.ema_decay, train.gradient_clip) == (4, 0, 0)

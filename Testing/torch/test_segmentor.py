@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -115,6 +116,19 @@ def test_strides_other_than_1_and_2_are_refused() -> None:
         NetworkConfig(strides=((3, 2, 2),))
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"dropout": 1.0}, r"network\.dropout: 1\.0"),
+        ({"bottleneck_dropout": -0.1, "backbone": "vnet"}, "is not between 0 and 0.9"),
+        ({"bottleneck_dropout": 0.5}, "backbone dynunet has none"),
+    ],
+)
+def test_dropout_out_of_range_or_where_there_is_none_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        NetworkConfig(**options)
+
+
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(ValueError, match="expected 'logits'"):
         a_segmentor(heads=("logits", "edges"))
@@ -159,6 +173,16 @@ def test_dropout_works_in_training_only_and_per_patch() -> None:
     assert len(torch.unique(segmentor.head(features)[:, 0].flatten())) == 1
     without = a_segmentor(dropout=0.0).train()
     assert len(torch.unique(without.head(features)[:, 0].flatten())) == 1
+
+
+def test_dropout_of_the_coarsest_level_works_in_training_only() -> None:
+    segmentor, image = a_segmentor("vnet", bottleneck_dropout=0.5), torch.randn(1, 1, 32, 32, 32)
+    with torch.no_grad():
+        assert not torch.equal(segmentor.train().features(image), segmentor.features(image))
+        assert torch.equal(segmentor.eval().features(image), segmentor.features(image))
+        plain = a_segmentor("vnet").eval()
+        plain.load_state_dict(segmentor.state_dict())  # it has no weights of its own
+        assert torch.equal(plain.train().features(image), plain.features(image))
 
 
 def test_what_dropout_does_not_touch_is_computed_once_for_all_passes() -> None:
