@@ -14,6 +14,7 @@ from SemiSupSegLib.project.boxes import Box, bounding_box, within
 from SemiSupSegLib.project.cases import Case
 from SemiSupSegLib.project.geometry import Grid
 from SemiSupSegLib.project.labels import LabelSet
+from SemiSupSegLib.session.left_out import LeftOut
 from SemiSupSegLib.session.painting import held_channels
 
 __all__ = ["CaseContent", "Parts", "partsOf", "readCase"]
@@ -42,6 +43,8 @@ class CaseContent:
     """The volume (SimpleITK), where it was asked for."""
     window: tuple[float, float]
     """Intensities that are black and white at first; Slicer itself would look at every voxel in the user's time."""
+    leftOut: LeftOut | None
+    """What is excluded from training; None for nothing."""
 
     @property
     def voxels(self) -> NDArray[Any]:
@@ -63,12 +66,12 @@ def readCase(case: Case, labelSet: LabelSet, *, withImage: bool, layers: Any | N
         ProjectError: the labels do not fit the label set.
     """
     found = case.labels(labelSet) if layers is None else layers
-    parts, held = partsOf(found, labelSet), held_channels(labelSet, found)
+    parts, held, leftOut = partsOf(found, labelSet), held_channels(labelSet, found), LeftOut.of(case)
     if not withImage:
-        return CaseContent(case, labelSet, case.grid(), found, parts, held, None, (0.0, 1.0))
+        return CaseContent(case, labelSet, case.grid(), found, parts, held, None, (0.0, 1.0), leftOut)
     image = case.image()
     window = _window(sitk.GetArrayViewFromImage(image))
-    return CaseContent(case, labelSet, Grid.of(image), found, parts, held, image, window)
+    return CaseContent(case, labelSet, Grid.of(image), found, parts, held, image, window, leftOut)
 
 
 def partsOf(layers: NDArray[np.integer[Any]], labelSet: LabelSet, only: Iterable[str] | None = None) -> Parts:

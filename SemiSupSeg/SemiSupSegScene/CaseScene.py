@@ -15,17 +15,15 @@ from SemiSupSegLib.project.annotation import label_mask
 from SemiSupSegLib.project.cases import Case
 from SemiSupSegLib.project.geometry import Grid, check_same_grid
 from SemiSupSegLib.project.labels import LabelSet
-from SemiSupSegLib.session.differences import Difference, Step, differences
+from SemiSupSegLib.session.differences import Step, differences
 
 from .CaseContent import CaseContent, Parts, partsOf, readCase
 from .CaseNodes import SEGMENTATION, VOLUME, hideOthers, isCurrent, markNode, nodeOf, setAside
-from .CaseSegments import addSegments, labelMasks
+from .CaseSegments import addSegments, labelMasks, tagSegments
 from .Grids import gridOfVolume
+from .LabelChange import changeLabel
 from .Observations import Observations
-from .SegmentMatches import addSegment, matchedSegments
 from .SegmentSnapshot import SegmentSnapshot
-from .SegmentTags import tagSegment
-from .SegmentVoxels import changeInBox, segmentInBox
 from .SliceLayers import showInBackground
 from .Translation import _
 from .Volumes import addVolume
@@ -146,6 +144,19 @@ class CaseScene:
             self._tag()
         self._observe()
 
+    def grow(self, labelSet: LabelSet) -> bool:
+        """Take labels over that were added to the project; they have no voxel, so nothing is to be read.
+
+        Returns:
+            False where the labels that were there are not what they were: then the case is to be opened anew.
+        """
+        before = self._labelSet
+        same = labelSet.names[: len(before)] == before.names and labelSet.places[: len(before)] == before.places
+        if self.segmentationNode is None or not same or labelSet.n_layers != before.n_layers:
+            return False
+        self._labelSet = labelSet
+        return True
+
     def masks(self, *, nearest: bool = False) -> dict[str, NDArray[np.bool_]]:
         """What the user's segmentation holds, (k, j, i) bool by label name, on the case's own grid.
 
@@ -191,7 +202,11 @@ class CaseScene:
         else:
             before, after, found = step.before, step.layers, dict(step.differences)
         with self._changing():
-            missed = [name for name, difference in found.items() if not self._change(name, difference, before)]
+            node, grid = self._segmentation(), self._grid()
+            missed = [
+                name for name, difference in found.items()
+                if not changeLabel(node, grid, self._labelSet, name, difference, before)
+            ]  # fmt: skip
             self._case, self._layers = case, after
             self._tag()
             markNode(self._segmentation(), case)
@@ -203,21 +218,6 @@ class CaseScene:
         self._observations.removeAll()
         self._case, self._layers, self._itsGrid, self.edited = None, None, None, False
 
-    def _change(self, name: str, difference: Difference, before: Layers) -> bool:
-        """Whether the segment shows the label as it is now, where it is different from before."""
-        channel, box = self._labelSet.index(name), difference.box
-        node, grid, added = self._segmentation(), self._grid(), difference.added.copy()
-        matched = matchedSegments(node, self._labelSet)
-        for other, its in enumerate(self._labelSet.names):
-            if added.any() and its in matched and not self._labelSet.may_overlap(channel, other):
-                place = self._labelSet.places[other]
-                was = before[place.layer][box] == place.value
-                added &= ~(segmentInBox(node, matched[its], grid, box) & ~was)
-        segmentId = matched.get(name) or addSegment(node, self._labelSet.labels[channel])
-        changeInBox(node, segmentId, grid, box, added=added, removed=difference.removed)
-        shown = segmentInBox(node, segmentId, grid, box)
-        return not ((difference.added & ~shown).any() or (difference.removed & shown).any())
-
     def _differs(self) -> bool:
         assert self._layers is not None
         channels = ((self._labelSet.index(name), mask) for name, mask in self.masks().items())
@@ -225,10 +225,7 @@ class CaseScene:
 
     def _tag(self) -> None:
         assert self._case is not None
-        segmentation = self._segmentation().GetSegmentation()
-        for name, segmentId in matchedSegments(self._segmentation(), self._labelSet).items():
-            decision = self._case.reviewed.get(name, {}).get("decision")
-            tagSegment(segmentation.GetSegment(segmentId), self._case.annotation(name), decision=decision)
+        tagSegments(self._segmentation(), self._case, self._labelSet)
 
     def _addSegmentation(self, parts: Parts, grid: Grid) -> None:
         assert self._case is not None

@@ -9,14 +9,16 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
+from SemiSupSegLib.project.cases import Case
 from SemiSupSegLib.project.geometry import Grid
 from SemiSupSegLib.project.labels import LabelSet
 
 from .CaseContent import Parts, partsOf
 from .SegmentMatches import addSegment, matchedSegments, setMeaning
+from .SegmentTags import tagSegment
 from .SegmentVoxels import LABELMAP, orientedImage, segmentMask
 
-__all__ = ["addSegments", "fillSegmentation", "labelMasks"]
+__all__ = ["addSegments", "fillSegmentation", "labelMasks", "tagSegments"]
 
 
 def fillSegmentation(
@@ -81,3 +83,11 @@ def labelMasks(
     """
     matched = matchedSegments(segmentationNode, labelSet)
     return {name: segmentMask(segmentationNode, its, grid, nearest=nearest) for name, its in matched.items()}
+
+
+def tagSegments(segmentationNode: Any, case: Case, labelSet: LabelSet) -> None:
+    """Write what the project says of each label of a case onto its segment."""
+    segmentation = segmentationNode.GetSegmentation()
+    for name, segmentId in matchedSegments(segmentationNode, labelSet).items():
+        decision = case.reviewed.get(name, {}).get("decision")
+        tagSegment(segmentation.GetSegment(segmentId), case.annotation(name), decision=decision)

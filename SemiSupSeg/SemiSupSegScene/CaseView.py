@@ -15,7 +15,7 @@ from .CaseScene import CaseScene
 from .ProposalView import ProposalView
 from .SceneParameters import SceneParameters, projectKey
 from .SegmentMatches import addSegment, matchedSegments
-from .SliceNavigation import jumpToSlice, sliceInView
+from .SliceNavigation import jumpToSlice, sliceInView, viewAlong
 
 __all__ = ["CaseView"]
 
@@ -84,7 +84,7 @@ class CaseView:
         grid = self._case.grid  # not the case's own, which reads the disk: a timer asks four times a second
         if grid is None:
             return None
-        node = self._viewAlong(np.asarray(grid.matrix)[:, 2] * (-1, -1, 1))  # RAS
+        node = viewAlong(self.scene, np.asarray(grid.matrix)[:, 2] * (-1, -1, 1))  # RAS
         return None if node is None else sliceInView(node, grid)
 
     def sliceCount(self) -> int:
@@ -167,6 +167,7 @@ class CaseView:
             self._showCase(None)
             return
         session.keep_layers(case, content.layers, content.held)
+        session.keep_left_out(content.leftOut)
         self._case.open(case, content.labelSet, content)
         self.onShown()
         self._showProposal(session.selected)
@@ -183,7 +184,8 @@ class CaseView:
             return
         new = set(project.label_set.names) - set(self._names)
         self._names = project.label_set.names
-        self._case.open(case, project.label_set)
+        if not self._case.grow(project.label_set):
+            self._case.open(case, project.label_set)
         there = matchedSegments(self._case.segmentationNode, project.label_set)
         for label in project.label_set.labels:
             if label.name in new and label.name not in there:
@@ -230,13 +232,6 @@ class CaseView:
     def _edited(self) -> None:
         self._masks = None
 
-    def _viewAlong(self, axis: Any) -> Any | None:
-        nodes = [
-            self.scene.GetNthNodeByClass(number, "vtkMRMLSliceNode")
-            for number in range(self.scene.GetNumberOfNodesByClass("vtkMRMLSliceNode"))
-        ]
-        return max(nodes, key=lambda node: abs(float(np.dot(_normal(node), axis))), default=None)
-
     def _guarded(self, listener: Callable[..., None]) -> Callable[..., None]:
         """What goes wrong becomes a sentence: a listener has nobody above it who could say it."""
         from SemiSupSegLib.errors import SemiSupSegError
@@ -248,7 +243,3 @@ class CaseView:
                 self._tell(str(error), "error")
 
         return heard
-
-
-def _normal(sliceNode: Any) -> list[float]:
-    return [sliceNode.GetSliceToRAS().GetElement(row, 2) for row in range(3)]

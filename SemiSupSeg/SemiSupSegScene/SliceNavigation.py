@@ -12,7 +12,7 @@ from SemiSupSegLib.project.geometry import Grid
 
 from .Grids import pointInScene, pointOnGrid
 
-__all__ = ["jumpToSlice", "sliceInView"]
+__all__ = ["jumpToSlice", "sliceInView", "viewAlong"]
 
 
 def jumpToSlice(
@@ -47,6 +47,15 @@ def sliceInView(sliceNode: Any, grid: Grid) -> int:
     matrix = sliceNode.GetSliceToRAS()
     index = pointOnGrid(grid, [matrix.GetElement(row, 3) for row in range(3)])
     return min(max(round(float(index[2])), 0), grid.size[2] - 1)
+
+
+def viewAlong(scene: Any, axis: NDArray[np.floating[Any]]) -> Any | None:
+    """The slice node of the view that looks along a direction (3,), RAS, more than the others; None without any."""
+    return max(_sliceNodes(scene), key=lambda node: abs(float(np.dot(_normal(node), axis))), default=None)
+
+
+def _normal(sliceNode: Any) -> list[float]:
+    return [sliceNode.GetSliceToRAS().GetElement(row, 2) for row in range(3)]
 
 
 def _sliceNodes(scene: Any) -> Iterator[Any]:

@@ -124,7 +124,8 @@ class MeanTeacher(Method):
 
 
 def paper_recipe(config: RunConfig, label_set: LabelSet) -> RunConfig:
-    """The recipe that UA-MT and SASSNet share: V-Net, batch normalisation, dropout 0.5 (twice), SGD 0.01 in steps, batch 2 + 2.
+    """The recipe that UA-MT and SASSNet share: V-Net, batch normalisation, dropout 0.5 in two places, SGD 0.01 in
+    steps, batch 2 + 2.
 
     The patch stays as planned (theirs is 112 x 112 x 80 voxels), as do intensities and grid. Labels that may overlap
     cannot have the paper's softmax and stay with sigmoids. The student predicts, with its last weights.

@@ -12,6 +12,7 @@ import pytest
 
 from SemiSupSegLib.errors import ProjectError
 from SemiSupSegLib.project.annotation import State
+from SemiSupSegLib.project.cases import Case
 from SemiSupSegLib.project.project import Project
 
 FIRST_TWO = (slice(0, 2), slice(0, 18), slice(0, 20))
@@ -114,6 +115,16 @@ def paint(screen, label: str, box: tuple[slice, ...]) -> None:
     changeSegment(view.segmentationNode, view.segmentOf(label), grid, added=mask, removed=np.zeros_like(mask))
 
 
+def noted(read: Callable[..., Any], readers: list[threading.Thread]) -> Callable[..., Any]:
+    """Notes which thread reads."""
+
+    def look(*said: Any, **also: Any) -> Any:
+        readers.append(threading.current_thread())
+        return read(*said, **also)
+
+    return look
+
+
 def is_quiet(screen) -> Callable[[], bool]:
     return lambda: screen.panel.session.busy is None
 
@@ -136,6 +147,38 @@ def test_a_case_is_opened_beside_the_panel_which_says_so_and_shows_it_later(scre
     assert screen.widget("segmentEditor").isVisible()
     assert screen.widget("sliceDoneButton").isEnabled()
     assert doing(screen).startswith("Next: ")
+
+
+def test_the_panel_itself_reads_no_label_and_no_exclusion_of_a_case(screen, until, monkeypatch) -> None:
+    """Each takes seconds at 512 x 512 x 300 voxels."""
+    session, readers = screen.panel.session, []
+    for name in ("labels", "ignore"):
+        monkeypatch.setattr(Case, name, noted(getattr(Case, name), readers))
+    session.show_case("patient_3")
+    until(screen, is_quiet(screen))
+    left_out = np.zeros(grid_of(screen).shape, bool)
+    left_out[FIRST_TWO] = True
+    session.set_ignore(left_out)
+    until(screen, is_quiet(screen))
+    session.add_organ("gland")
+    session.show_case("patient_2")
+    until(screen, is_quiet(screen))
+    session.show_case("patient_3")
+    until(screen, is_quiet(screen))
+    screen.look()
+    assert np.array_equal(session.ignore(), left_out)
+    assert screen.widget("ignoreLabel").text == f"{left_out.sum()} voxels are left out"
+    paint(screen, "gland", FIRST_TWO)
+    session.save_painting()
+    until(screen, is_quiet(screen))
+    session.undo()
+    until(screen, is_quiet(screen))
+    assert drawn(screen, "gland") == 0
+    session.undo()
+    until(screen, is_quiet(screen))
+    assert session.ignore() is None
+    assert readers
+    assert threading.main_thread() not in readers
 
 
 def test_of_two_cases_that_are_chosen_one_after_the_other_only_the_last_is_shown(screen, reading, until) -> None:
