@@ -69,14 +69,16 @@ class Sampler:
         with_positives = sorted({i for found in self.positives.values() for i, _ in found})
         self.annotated = [i for i, case in enumerate(cases) if case.annotated.any()] or with_positives
         self.unannotated = [i for i, case in enumerate(cases) if not case.annotated.any()]
-        self.unlabelled_slots = round(config.unlabelled * batch_size) if self.unannotated else 0
+        self.unlabelled_slots = config.unlabelled * batch_size if self.unannotated else 0.0
+        """Of a batch, on average: what is not whole is drawn batch by batch."""
 
     def draw(self, index: int, size: tuple[int, int, int] | None = None, *, mixed: bool = True) -> Placement:
         """The place of patch ``index`` = iteration x batch size + slot; size: voxels X, Y, Z to be cut, when they are
         not ``patch_size``; mixed: False for a batch of annotated cases alone."""
         size = size or self.config.patch_size
         random = generator(self.seed, index, 0)
-        if mixed and index % self.batch_size >= self.batch_size - self.unlabelled_slots:
+        iteration, slot = divmod(index, self.batch_size)
+        if mixed and slot >= self.batch_size - self._unlabelled_slots(iteration):
             return self._anywhere(self.unannotated, size, random)
         if random.random() >= self.config.foreground:
             return self._anywhere(self.annotated, size, random)
@@ -89,6 +91,10 @@ class Sampler:
         reach = (JITTER * np.asarray(size)).astype(int)
         start = voxel - np.asarray(size) // 2 + random.integers(-reach, reach + 1)
         return Placement(case, self._within(start, size, case), label)
+
+    def _unlabelled_slots(self, iteration: int) -> int:
+        whole = int(self.unlabelled_slots + 1e-9)
+        return whole + int(generator(self.seed, iteration, 3).random() < self.unlabelled_slots - whole - 1e-9)
 
     def _anywhere(self, among: Sequence[int], size: tuple[int, int, int], random: np.random.Generator) -> Placement:
         case = among[int(random.integers(len(among)))]

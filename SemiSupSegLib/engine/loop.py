@@ -109,7 +109,7 @@ class Loop:
     def _until_the_end(self, cases: list[PreparedCase], holdout: list[PreparedCase], checkpoint: Checkpoint) -> bool:
         self.build()
         self.state.restore(checkpoint)
-        if self.mixed_from is None and not self.state.method.unlabelled_from:
+        if self.mixed_from is None and self.state.method.wants_unlabelled(0.0, 0):
             self.mixed_from = 0
         budget = Budget(self.config.train, elapsed=self.elapsed)
         saved = validated = time.monotonic()
@@ -121,7 +121,7 @@ class Loop:
                 if stop or progress >= 1.0:
                     self.early = keep and self.state.iteration > 0
                     break
-                if self.mixed_from is None and progress >= self.state.method.unlabelled_from:
+                if self.mixed_from is None and self.state.method.wants_unlabelled(progress, self.state.iteration):
                     self.mixed_from = batches.mix(self.state.iteration)
                 self._step(batches, budget, progress)
                 now = time.monotonic()

@@ -1,6 +1,8 @@
 """SMILE's supervision, a mean teacher and copy-paste, in one pass of the network: meant as the default. All is ours.
 
-* First share of the budget: people alone teach, from the patches of which they said something. This is ``smile``.
+* First share of the budget, and at least the first 1500 steps: people alone teach, from the patches of which they said
+  something. This is ``smile``: until a network has seen that much, a step on what people said is worth more than one on
+  what a teacher believes (``Testing/benchmarks/README.md``).
 * Then the moving average of the weights, without noise or dropout, looks at each patch in which a label is unknown
   anywhere. What it says there counts, with a weight that grows, as pseudo-labels (BCP, CVPR 2023) and as probabilities
   to agree with (mean teacher, NIPS 2017); it never excludes another label and never is *known*.
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Auto"]
 
+RAMP_STEPS = 300
+"""After the warm-up, until the teacher has its full weight."""
 CONSTRAINED = 0.5
 """Share of the budget after which contacts are forbidden: the constraint alone is lowest with one label everywhere."""
 
@@ -49,6 +53,10 @@ CONSTRAINED = 0.5
 class AutoConfig(TaughtConfig):
     """Options of the combination. All numbers are ours."""
 
+    unlabelled: float = 0.25
+    """Share of each batch that is drawn from cases without any annotation, where there are such, 0 to 1."""
+    warm_up_steps: int = 1500
+    """Steps in which only people teach, however long the budget is, >= 0."""
     mixing: float = 0.5
     """Share of the pairs of patches that swap a box, 0 to 1; the others stay as they are."""
     consistency_weight: float = 1.0
@@ -97,7 +105,7 @@ class Auto(TaughtMethod):
 
     def losses(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """As copy-paste; ``consistency`` after the warm-up; ``sdm`` and ``non_adjacency`` when they are switched on."""
-        taught = step.progress >= self.config.warm_up
+        taught = self.wants_unlabelled(step.progress, step.iteration)
         batch = batch if taught else with_marks(batch)
         human = self.marks(batch)
         mixture = self.mixture(batch, human, taught=taught)
@@ -106,15 +114,23 @@ class Auto(TaughtMethod):
         if (implied := self.implied(batch)) is not None:
             terms["implied"] = self.absence(output.logits, mixture(implied))
         if taught:
-            probability = self.teacher(batch, human, step)
-            terms |= self.taught(output.logits, self.pseudo(probability, batch, human), mixture, step.progress)
-            terms |= self.consistency(output.logits, probability, batch, human, mixture, step.progress)
+            probability, ramp = self.teacher(batch, human, step), self.ramp_at(step)
+            terms |= self.taught(output.logits, self.pseudo(probability, batch, human), mixture, ramp)
+            terms |= self.consistency(output.logits, probability, batch, human, mixture, ramp)
         if self.config.sdm:
             terms["sdm"] = self.config.sdm_weight * self.distances(output, batch, mixture)
         if self.config.nonadjacency and self.forbidden.any() and step.progress >= CONSTRAINED:
             weight = self.config.nonadjacency_weight * rampup((step.progress - CONSTRAINED) / (1 - CONSTRAINED))
             terms["non_adjacency"] = weight * self.contacts(output.logits, batch, mixture)
         return terms
+
+    def wants_unlabelled(self, progress: float, iteration: int) -> bool:
+        """After both warm-ups."""
+        return iteration >= self.config.warm_up_steps and super().wants_unlabelled(progress, iteration)
+
+    def ramp_at(self, step: Step) -> float:
+        """Share of its weight that the teacher has: it rises in its share of the budget, and in a number of steps."""
+        return self.ramp(step.progress) * rampup((step.iteration - self.config.warm_up_steps) / RAMP_STEPS)
 
     def mixture(self, batch: Batch, human: Marks, *, taught: bool) -> Mixture:
         """Some pairs swap a box: none before the teacher is asked, none in which people said everything."""
@@ -130,15 +146,15 @@ class Auto(TaughtMethod):
         return Mixture(torch.where(mixes, partner, itself), box)
 
     def consistency(
-        self, logits: Tensor, probability: Tensor, batch: Batch, human: Marks, mixture: Mixture, progress: float
+        self, logits: Tensor, probability: Tensor, batch: Batch, human: Marks, mixture: Mixture, ramp: float
     ) -> dict[str, Tensor]:
-        """The mean teacher's term on the same mixtures, where people said nothing."""
+        """The mean teacher's term on the same mixtures, where people said nothing; ramp: share of its weight."""
         unknown = (human.weight == 0) & batch.valid
         if self.exclusive:
             unknown = unknown.any(dim=1, keepdim=True)
         student = activated(logits, exclusive=self.exclusive)
         difference = masked_squared_difference(student, mixture(probability), mixture(unknown))
-        return {"consistency": self.config.consistency_weight * self.ramp(progress) * difference}
+        return {"consistency": self.config.consistency_weight * ramp * difference}
 
     def distances(self, output: SegmentorOutput, batch: Batch, mixture: Mixture) -> Tensor:
         """Regression of the distance maps, mixed as the image is."""

@@ -131,6 +131,15 @@ class Method:
         without it, and as published."""
         return 0.0 if getattr(self.config, "paper", False) else float(getattr(self.config, "unlabelled_from", 0.0))
 
+    def wants_unlabelled(self, progress: float, iteration: int) -> bool:  # noqa: ARG002  for methods that count steps
+        """Whether batches have their share of unannotated cases from now on; asked before each step until it is so.
+
+        Args:
+            progress: share of the budget that is used up.
+            iteration: steps done.
+        """
+        return progress >= self.unlabelled_from
+
     @property
     def exclusive(self) -> bool:
         """Whether labels exclude each other in a softmax with a background channel."""

@@ -119,9 +119,9 @@ class TaughtMethod(Method):
         self.log["taught"] = float(counts.float().mean())
         return Marks(target, counts.float(), counts)
 
-    def taught(self, logits: Tensor, pseudo: Marks, mixture: Mixture, progress: float) -> dict[str, Tensor]:
-        """The terms of the teacher's marks, with the weight that they have by now."""
-        weight = self.config.teacher_weight * self.ramp(progress)
+    def taught(self, logits: Tensor, pseudo: Marks, mixture: Mixture, ramp: float) -> dict[str, Tensor]:
+        """The terms of the teacher's marks; ramp: share of their weight that they have by now."""
+        weight = self.config.teacher_weight * ramp
         return {f"teacher_{name}": weight * term for name, term in self.terms(logits, pseudo, mixture).items()}
 
     def terms(self, logits: Tensor, marks: Marks, mixture: Mixture) -> dict[str, Tensor]:
@@ -166,7 +166,7 @@ class CopyPaste(TaughtMethod):
             terms["implied"] = self.absence(logits, mixture(implied))
         if taught:
             pseudo = self.pseudo(self.teacher(batch, human, step), batch, human)
-            terms |= self.taught(logits, pseudo, mixture, step.progress)
+            terms |= self.taught(logits, pseudo, mixture, self.ramp(step.progress))
         return terms
 
     def mixture(self, batch: Batch, human: Marks) -> Mixture:

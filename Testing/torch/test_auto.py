@@ -18,11 +18,15 @@ from SemiSupSegLib.methods.copy_paste import CopyPaste
 from SemiSupSegLib.methods.smile import Smile
 
 
+LATE = 10_000
+"""A step after every warm-up."""
+
+
 def made(progress: float = 0.9, activation: str = "sigmoid", **options: Any) -> tuple[Auto, PlainStep]:
     torch.manual_seed(0)
     method = Auto(options, SPHERES, replace(QUIET, activation=activation))
     step = PlainStep(method)
-    step.progress = progress
+    step.progress, step.iteration = progress, LATE
     return method, step
 
 
@@ -57,6 +61,20 @@ def test_in_the_warm_up_it_is_smile(rows: tuple) -> None:
     assert {k: v.item() for k, v in method.losses(batch, step).items()} == pytest.approx(
         {k: v.item() for k, v in expected.items()}, rel=1e-5
     )
+
+
+def test_people_alone_teach_in_the_first_steps_too_and_then_the_teacher_gets_its_weight_step_by_step() -> None:
+    batch, weights = a_batch(FULL, NOTHING), []
+    for iteration in (1499, 1500, 1650, 1800, LATE):
+        method, step = made()
+        with torch.no_grad():
+            step.averages["segmentor"].head.bias.fill_(0.0)  # the teacher finds something
+        step.iteration = iteration
+        weights.append(method.losses(batch, step).get("teacher_bce", torch.tensor(-1.0)).item())
+        assert method.wants_unlabelled(0.9, iteration) == (iteration >= 1500)
+    assert weights[0] == -1
+    assert 0 < weights[1] < weights[2] < weights[3]
+    assert not made()[0].wants_unlabelled(0.1, LATE)
 
 
 def test_in_the_warm_up_patches_without_a_mark_cost_nothing() -> None:
@@ -97,7 +115,7 @@ def test_an_unknown_label_gets_the_teachers_word_in_its_own_patch_without_mixing
     logits = torch.zeros(1, 2, 8, 8, 8, requires_grad=True)
     probability = torch.zeros(1, 2, 8, 8, 8)
     probability[0, 1, 5:] = 1.0
-    terms = method.taught(logits, method.pseudo(probability, batch, human), mixture, step.progress)
+    terms = method.taught(logits, method.pseudo(probability, batch, human), mixture, 1.0)
     terms["teacher_bce"].backward()
     unknown = ~batch.known[0, 1]
     assert (logits.grad[0, 1][unknown & (probability[0, 1] > 0)] < 0).all()
@@ -176,7 +194,7 @@ def project(annotated: int, bare: int) -> Any:
     return SimpleNamespace(train_cases=lambda: cases)
 
 
-@pytest.mark.parametrize(("annotated", "bare", "expected"), [(8, 24, 0.5), (3, 0, 0.0), (3, 1, 0.25)])
+@pytest.mark.parametrize(("annotated", "bare", "expected"), [(8, 24, 0.25), (3, 0, 0.0), (7, 1, 0.125)])
 def test_unannotated_cases_get_no_more_of_the_batch_than_their_share(
     annotated: int, bare: int, expected: float
 ) -> None:

@@ -108,6 +108,14 @@ def test_the_last_slots_of_each_batch_see_cases_without_annotation(a_case: Make)
         assert set(drawn[3:]) <= {0, 2}
 
 
+def test_a_share_of_unannotated_cases_that_is_no_whole_number_is_met_on_average(a_case: Make) -> None:
+    cases = [a_case(COMPLETE, UNKNOWN), a_case(UNKNOWN, UNKNOWN)]
+    source = sampler(*cases, unlabelled=0.25, batch_size=2)
+    drawn = np.array([[source.draw(2 * iteration + slot).case for slot in range(2)] for iteration in range(400)])
+    assert set(drawn[:, 0]) == {0}  # only the last slots
+    assert drawn[:, 1].mean() == pytest.approx(0.5, abs=0.07)
+
+
 def test_a_batch_that_is_not_mixed_has_annotated_cases_in_every_slot(a_case: Make) -> None:
     cases = [a_case(UNKNOWN, UNKNOWN), a_case(COMPLETE, UNKNOWN), a_case(UNKNOWN, UNKNOWN)]
     source = sampler(*cases, unlabelled=0.4, batch_size=5)
