@@ -37,7 +37,8 @@ class DataConfig:
     elastic: float = 4.0
     """Standard deviation in mm of the elastic displacement's control points; 0 switches it off."""
     flips: tuple[bool, bool, bool] = (False, False, False)
-    """Whether to mirror along X, Y, Z; the planner switches it on where no two labels are a left/right pair."""
+    """Whether to mirror along X, Y, Z. The planner never does: no patient is mirrored, and to learn eight bodies for
+    one takes the time of a short budget (left atrium, 600 steps: Dice 0.78 with all three, 0.83 without)."""
     intensity_strength: float = 1.0
     """Scales noise, blur, gamma, contrast and bias-field augmentation; 0 switches them off."""
     foreground: float = 0.67

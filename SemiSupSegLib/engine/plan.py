@@ -120,12 +120,10 @@ def plan(
     network = _network(backbone or NetworkConfig().backbone, chosen, grid_mm, _strides(grid_mm, volume))
     network = replace(network, activation=activation or network.activation)
     multiple = _multiple(network)
-    mirrored = not project.label_set.has_left_right_pair  # a mirrored body would teach that left may be right
     data = DataConfig(
         spacing=grid_mm,
         patch_size=_patch(volume, grid_mm, multiple, chosen.patch_voxels),
         intensity="ct" if all(c.modality == "CT" for c in project.train_cases()) else "zscore",
-        flips=(mirrored, mirrored, mirrored),
     )
     train = TrainConfig(minutes=minutes, iterations=iterations, batch_size=chosen.batch_size, seed=seed, device=device)
     config = Config(method=method, options=dict(options or {}), data=data, network=network, train=train)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,9 +12,6 @@ from typing import Any
 from ..errors import ProjectError
 
 __all__ = ["Label", "LabelSet", "Place", "distinct_colour"]
-
-_RIGHT = {"left": "right", "l": "r", "lh": "rh", "lt": "rt"}
-"""Words for left in the names of labels, with those for right."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +104,6 @@ class LabelSet:
     def n_layers(self) -> int:
         """Number of layers that arrays of this set need; at least 1."""
         return max((place.layer for place in self.places), default=0) + 1
-
-    @cached_property
-    def has_left_right_pair(self) -> bool:
-        """Whether two names differ only in left/right, so that mirroring an image would swap their meaning."""
-        words = {tuple(re.findall(r"[^\W_]+", name.casefold())) for name in self.names}
-        sided = [name for name in words if not _RIGHT.keys().isdisjoint(name)]
-        mirrored = {tuple(_RIGHT.get(word, word) for word in name) for name in sided}
-        return not words.isdisjoint(mirrored)
 
     def with_labels(self, new: Iterable[Label]) -> LabelSet:
         """This set with further labels at its end; labels that are there already are not repeated."""

@@ -57,26 +57,6 @@ def test_adding_labels_never_moves_those_that_are_there(data):
     assert longer.places[:4] == label_set.places
 
 
-@pytest.mark.parametrize(
-    ("names", "paired"),
-    [
-        (["left kidney", "right kidney"], True),
-        (["Left Caudate", "RIGHT caudate", "brain stem"], True),
-        (["kidney left", "kidney right"], True),
-        (["left_kidney", "right kidney"], True),
-        (["kidney_L", "kidney_R"], True),
-        (["lh-hippocampus", "rh-hippocampus"], True),
-        (["left atrium"], False),
-        (["left atrium", "right kidney"], False),
-        (["liver", "spleen"], False),
-        (["cleft", "cright"], False),
-        ([], False),
-    ],
-)
-def test_left_and_right_of_one_thing_are_a_pair(names, paired):
-    assert LabelSet.from_names(names).has_left_right_pair is paired
-
-
 def test_a_name_is_found_without_regard_to_case_and_blanks():
     label_set = LabelSet.from_names(["Left Kidney", "liver"])
     assert label_set.index("left_kidney") == 0

@@ -17,7 +17,6 @@ from SemiSupSegLib.methods.auto import Auto
 from SemiSupSegLib.methods.copy_paste import CopyPaste
 from SemiSupSegLib.methods.smile import Smile
 
-
 LATE = 10_000
 """A step after every warm-up."""
 
@@ -107,7 +106,7 @@ def test_every_term_teaches_the_student_something(rows: tuple, activation: str) 
 
 
 def test_an_unknown_label_gets_the_teachers_word_in_its_own_patch_without_mixing() -> None:
-    method, step = made(mixing=0.0, consistency_weight=0.0)
+    method, _step = made(mixing=0.0, consistency_weight=0.0)
     batch = a_batch(PARTLY)
     human = method.marks(batch)
     mixture = method.mixture(batch, human, taught=True)
