@@ -37,7 +37,7 @@ class AnnotatePanel(Panel):
     name = "annotate"
 
     def __init__(self, app: Any) -> None:
-        self._ignoring, self._paintedAt = False, 0.0
+        self._ignoring, self._storing, self._paintedAt = False, False, 0.0
         self._brush = IgnoreBrush(app.host.scene, app.session)
         super().__init__(app)
         self.logic = SegmentEditorLogic(app.server, app.host)
@@ -141,10 +141,18 @@ class AnnotatePanel(Panel):
         Raises:
             SemiSupSegError: it cannot be stored.
         """
+        self._storing = self._storing and self.session.busy is not None
         if self._ignoring or not self._paintedAt or time.monotonic() - self._paintedAt < QUIET_SECONDS:
             return
-        self._paintedAt = 0.0
+        self._paintedAt, free = 0.0, self.session.busy is None
         self.session.save_painting()
+        self._storing = free and self.session.busy is not None
+
+    def finishStoring(self) -> None:
+        """Wait for the end of :meth:`store`: a click right after a stroke is not refused. It waits for nothing else."""
+        if self._storing:
+            self._storing = False
+            self.session.wait()
 
     def _painted(self) -> None:
         self._paintedAt = time.monotonic()

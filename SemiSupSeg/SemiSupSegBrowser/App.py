@@ -1,8 +1,10 @@
-"""App: session, scene and page together. One thread: the page's events, and a timer that looks at the session."""
+"""App: session, scene and page together. One thread: the page's events, and a timer that looks at the session.
+
+What takes long, the session does beside it: reading a case, storing a stroke or a decision.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +25,7 @@ from trame.widgets.vuetify3 import (
 from SemiSupSegLib.errors import SemiSupSegError
 from SemiSupSegLib.session import Session
 
+from .AdjacencyTable import AdjacencyTable
 from .AnnotatePanel import AnnotatePanel
 from .CasesPanel import CasesPanel
 from .Diagnostics import Diagnostics
@@ -31,21 +34,20 @@ from .FolderChooser import FolderChooser
 from .OrgansPanel import OrgansPanel
 from .Panel import Panel
 from .ReviewPanel import ReviewPanel
+from .SettingsPanel import SettingsPanel
 from .SlicerHost import makeHost
 from .SliceStrip import SliceStrip
 from .StatusStrip import Banner, StatusStrip
 from .TrainPanel import TrainPanel
 from .UploadRoutes import UploadRoutes
 from .Views import Views
+from .Watch import Watch
 
 __all__ = ["App"]
 
-LOOK_SECONDS = 0.25
-INFO_SECONDS = 8.0
+FOLDED = ("Export", "Settings")
 WORDS = {"Export": "Export and batch"}
 """Of a section, where its name is too short for what it does."""
-RESET_LOOKS = 12
-"""After so many looks the views of a new page have their size."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -63,11 +65,12 @@ class App:
         logging.getLogger().addHandler(self.diagnostics)
         self.host = makeHost()
         self.editor = self.host.segmentation_editor
-        self._changed, self._infoFor, self._resetIn = True, 0.0, 0
+        self.watch = Watch(self)
         self.views = Views(self)
         self.view = CaseView(self.host.scene, session, session.signals.message.emit)
         self.view.overlay.drawsLegend = False  # it would cover the image: the strip has one
         self.annotate = AnnotatePanel(self)
+        self.adjacency = AdjacencyTable(self)
         self.strip = SliceStrip(self)
         self.banner, self.status = Banner(self), StatusStrip(self)
         self.chooser = FolderChooser(self)
@@ -78,6 +81,7 @@ class App:
             ("Train", TrainPanel(self)),
             ("Review", ReviewPanel(self)),
             ("Export", ExportPanel(self)),
+            ("Settings", SettingsPanel(self)),
         )
         self.uploads = UploadRoutes(session)
         session.signals.changed.connect(self.hear)
@@ -89,13 +93,15 @@ class App:
     @property
     def panels(self) -> tuple[Panel, ...]:
         """All parts of the page."""
-        return (self.status, self.banner, self.chooser, self.strip, *(panel for _title, panel in self.sections))
+        parts = (self.status, self.banner, self.chooser, self.strip, self.adjacency)
+        return (*parts, *(panel for _title, panel in self.sections))
 
     # Page ------------------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
         state = self.server.state
         state.trame__title, state.dark, state.uploading, state.welcome = "SemiSupSeg", True, "", ""
+        state.sample_offered, state.commands = False, 0
         state.trame__favicon = "/semisupseg/icon.png"
         state.trame__template_error = (
             "<div style='margin: 15vh auto; max-width: 34em; font: 16px system-ui'>The connection to the server is "
@@ -113,7 +119,7 @@ class App:
             self.chooser.build()
 
     def _drawer(self) -> None:
-        opened = [title for title, _panel in self.sections if title != "Export"]
+        opened = [title for title, _panel in self.sections if title not in FOLDED]
         with VExpansionPanels(v_model=("sections", opened), multiple=True, variant="accordion"):
             for number, (title, panel) in enumerate(self.sections, start=1):
                 with VExpansionPanel(value=title, raw_attrs=[f'id="section{title}"']):
@@ -131,24 +137,21 @@ class App:
 
     def connected(self) -> None:
         """A page is there: its views have their size in a moment, and show the whole case then."""
-        self._resetIn = RESET_LOOKS
+        self.watch.pageCame()
 
     def shown(self) -> None:
         """Another case is shown."""
         self.strip.caseShown()
+        self.views.showVolume3d()
         self.views.reset()
-        self._changed = True
-
-    def toggle3d(self) -> None:
-        """Show the organs' surfaces in the 3D view, or hide them."""
-        self.attempt(lambda: self.editor.set_surface_representation_enabled(
-            not self.editor.is_surface_representation_enabled()))  # fmt: skip
+        self.watch.changed = True
 
     # Commands and what becomes of them -------------------------------------------------------------------------------
 
     def attempt(self, command: Callable[..., Any], *said: Any) -> None:
-        """Give a command; what goes wrong becomes a banner."""
+        """Give a command, after the stroke that is being stored; what goes wrong becomes a banner."""
         try:
+            self.annotate.finishStoring()
             command(*said)
         except (SemiSupSegError, OSError) as error:
             self.tell(str(error), "error")
@@ -156,24 +159,26 @@ class App:
             _LOG.exception("a command failed")
             self._show(f"A mistake in the program ({type(error).__name__}); nothing was lost", "error", error)
         self.redraw()
+        self.server.state.commands += 1
 
     def tell(self, sentence: str, level: str = "info") -> None:
         """One sentence in the banner; ``level`` is ``info``, ``warning`` or ``error``."""
         self._show(sentence, level)
 
-    def hear(self, _signal: str) -> None:
+    def hear(self, signal: str) -> None:
         """Something changed: the page is drawn soon, many changes at once."""
-        self._changed = True
+        self.watch.hear(signal)
 
     def redraw(self) -> None:
         """Show what changed."""
-        self._changed = False
+        self.watch.drawn()
         for panel in self.panels:
             panel.redraw()
         self.server.state.welcome = self._welcome()
+        self.server.state.sample_offered = self.session.project is None
 
     def _show(self, sentence: str, level: str, error: BaseException | None = None) -> None:
-        self._infoFor = INFO_SECONDS
+        self.watch.told()
         self.banner.show(sentence, level, self.diagnostics.report(sentence, error))
 
     def _welcome(self) -> str:
@@ -181,36 +186,10 @@ class App:
             return "Open a project, or create one: click “No project” above."
         if not self.session.project.cases:
             return "No case yet: add a folder of volumes, or upload some."
-        return "" if self.view.volumeNode is not None else "Click a case on the left to open it."
-
-    # The timer -------------------------------------------------------------------------------------------------------
-
-    async def watch(self) -> None:
-        """Look at the session again and again, store strokes, and keep the page in step."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                with self.server.state:
-                    self._look()
-            except Exception:  # whatever it is, the next look must come
-                _LOG.exception("looking failed")
-
-    def _look(self) -> None:
-        try:
-            self.annotate.store()
-        except (SemiSupSegError, OSError) as error:
-            self.tell(str(error), "error")
-        self.session.poll()
-        self._resetIn -= 1
-        if self._resetIn in (0, RESET_LOOKS // 2):
-            self.views.reset()
-        self._infoFor -= LOOK_SECONDS
-        if self._infoFor < 0 and self.banner.level == "info" and self.banner.text:
-            self.banner.close()
-        if self._changed:
-            self.redraw()
-        else:
-            self.strip.redraw()  # the person scrolls in the views, of which the session knows nothing
+        if self.view.volumeNode is not None:
+            return ""
+        opening = self.session.opening
+        return "Click a case on the left to open it." if opening is None else f"{opening[:1].upper()}{opening[1:]} …"
 
     def close(self) -> None:
         """Store what is painted and let go of the project; a training goes on."""

@@ -46,8 +46,11 @@ class CasesPanel(Panel):
             )  # fmt: skip
             with html.Div(classes="ss-scroll"), html.Table(classes="ss-table"):
                 with html.Tr():
-                    for title in ("case", "modality", "status", "organs", "round", "score", ""):
+                    for title in ("case", "modality", "status", "organs"):
                         html.Th(title)
+                    for title in ("round", "score"):  # narrow as the panel is, empty columns have no place in it
+                        html.Th(title, v_if=("cases.scored",))
+                    html.Th("")
                 with html.Tr(
                     v_for="row in cases.rows", key="row.id", raw_attrs=[":data-case='row.id'"],
                     classes=("['ss-row', row.current ? 'ss-current' : '']",),
@@ -59,8 +62,9 @@ class CasesPanel(Panel):
                     with html.Td(title=("row.words",)):
                         html.Span("{{ c.sign }}", v_for="c in row.chips", classes="ss-chip",
                                   style=("{borderColor: c.colour}",))  # fmt: skip
-                    html.Td("{{ row.round }}", title="The model that predicted it last")
-                    html.Td("{{ row.score }}", title="How much its worst proposal needs a look")
+                    html.Td("{{ row.round }}", v_if=("cases.scored",), title="The model that predicted it last")
+                    html.Td("{{ row.score }}", v_if=("cases.scored",),
+                            title="How much its worst proposal needs a look")  # fmt: skip
                     with html.Td():
                         VBtn("{{ row.held ? 'held out' : 'hold out' }}", size="x-small", variant="text",
                              classes="text-none", disabled=("!!may.holdOut",),
@@ -85,6 +89,7 @@ class CasesPanel(Panel):
             empty = "No case has this status." if every else "No case yet: add a folder of volumes, or upload some."
         return {
             "rows": [_row(row, colours) for row in rows],
+            "scored": any(row.round or row.score is not None for row in rows),
             "done": done,
             "all": every,
             "empty": empty,

@@ -15,6 +15,8 @@ from .Panel import Panel
 __all__ = ["FolderChooser"]
 
 MOST = 200
+SAMPLE = "semisupseg_sample"
+"""Name of the folder of the sample project."""
 MODES = (("open", "Open project"), ("new", "New project"), ("import", "Add folder"))
 
 
@@ -64,6 +66,10 @@ class FolderChooser(Panel):
                 self.button("useThese", "Use these", self.use, self._mayUse,
                             "Copies these volumes and labels into the project", v_show="chooser_mode === 'import'",
                             color="primary")  # fmt: skip
+                self.button("makeSample", "Sample project", self.makeSample,
+                            lambda: session.may_make_sample(self._sampleFolder),
+                            "A SYNTHETIC cohort in a new folder of this one, made on this computer; no patient",
+                            v_show="chooser_mode === 'new'")  # fmt: skip
                 VBtn("Cancel", click="chooser_shown = false", size="small", variant="text", classes="text-none")
                 self.button("closeProject", "Close project", session.close, self._mayClose,
                             "What is painted is stored; a training goes on",
@@ -104,6 +110,15 @@ class FolderChooser(Panel):
         self.session.create(self._folder, names)
         self.state.chooser_shown = False
 
+    def makeSample(self) -> None:
+        """Make the sample project in a new folder, and open it.
+
+        Raises:
+            SemiSupSegError: ``session.may_make_sample`` gives a reason.
+        """
+        self.session.make_sample(self._sampleFolder)
+        self.state.chooser_shown = False
+
     def use(self) -> None:
         """Let a child process copy what the folder holds.
 
@@ -118,6 +133,10 @@ class FolderChooser(Panel):
     @property
     def _folder(self) -> Path:
         return Path(str(self.state.folder or "")).expanduser()
+
+    @property
+    def _sampleFolder(self) -> Path:
+        return self._folder / SAMPLE
 
     def _look(self) -> None:
         from SemiSupSegLib.errors import SemiSupSegError

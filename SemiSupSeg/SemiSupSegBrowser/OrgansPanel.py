@@ -59,6 +59,7 @@ class OrgansPanel(Panel):
                        raw_attrs=['id="organName"'])  # fmt: skip
             self.button("addOrgan", "Add organ", self.add, lambda: session.may_add_organ(self.state.organ_name or ""),
                         "It is ? in every case")  # fmt: skip
+        self.app.adjacency.build()
 
     def content(self) -> dict[str, Any]:
         """See :meth:`.Panel.content`."""

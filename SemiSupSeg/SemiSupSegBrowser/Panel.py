@@ -56,7 +56,7 @@ class Panel:
         self.rule(name, may, does)
         click = command if isinstance(command, str) else lambda: self.app.attempt(command)
         look = {"size": "small", "variant": "tonal"} | more
-        marks = [f'id="{name}"', *look.pop("marks", ())]
+        marks = [f'id="{name}"', *look.pop("marks", ()), *(() if isinstance(command, str) else ("data-command",))]
         with html.Span(title=(f"may.{name} || does.{name}",), v_show=(look.pop("v_show", "true"),)):
             VBtn(
                 "{{ " + words[0] + " }}" if isinstance(words, tuple) else words,

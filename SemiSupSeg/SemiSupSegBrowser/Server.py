@@ -37,7 +37,7 @@ def serve(
         project: folder of the project to open; None for none.
         port: 0 for a free one.
         openBrowser: open the person's browser at the address.
-        session: a new one when None.
+        session: one that reads and writes in the background; a new one when None.
         tell: says the address.
 
     Raises:
@@ -52,7 +52,7 @@ def serve(
     server.enable_module(module)
     server.enable_module({"serve": {"semisupseg": str(PAGES)}, "scripts": ["semisupseg/page.js"],
                           "styles": ["semisupseg/page.css"]})  # fmt: skip
-    session = session or Session()
+    session = session or Session(background=True)
     app = App(server, session)
     if project is not None:
         session.open(project)
@@ -64,7 +64,7 @@ def serve(
         web.app.add_routes([*seat.routes(), *app.uploads.routes()])
 
     def ready(**_said: Any) -> None:
-        create_task(app.watch())
+        create_task(app.watch.run())
         tell(f"SemiSupSeg is at  {gate.address}")
         if openBrowser:
             webbrowser.open(gate.address)

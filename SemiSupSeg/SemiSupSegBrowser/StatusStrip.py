@@ -57,9 +57,10 @@ class StatusStrip(Panel):
         session = self.session
         project, task, owner = session.project, session.task, session.owner
         fraction = None if task is None or task.fraction is None else round(100 * task.fraction)
+        busy = session.busy
         return {
             "project": project.name if project else "No project",
-            "next": f"Next: {session.next_step}",
+            "next": f"Next: {session.next_step}" if busy is None else f"{busy[:1].upper()}{busy[1:]} …",
             "engine": self._engine(),
             "task": "" if task is None else task.words,
             "percent": fraction,
@@ -103,7 +104,7 @@ class Banner(Panel):
         ):  # fmt: skip
             html.Span("{{ banner.text }}", style="flex: 1", raw_attrs=['role="status"'])
             VBtn("{{ banner.copied || 'Copy diagnostics' }}", v_if=("banner.level === 'error'",), size="small",
-                 variant="outlined", classes="text-none", raw_attrs=['data-copy-diagnostics="1"'])  # fmt: skip
+                 variant="outlined", classes="text-none", raw_attrs=['data-copy="diagnostics"'])  # fmt: skip
             VBtn(icon="mdi-close", size="x-small", variant="text", click=self.close, raw_attrs=['title="Close"'])
 
     def content(self) -> dict[str, Any]:
@@ -126,4 +127,7 @@ class Banner(Panel):
     def copied(self, done: bool) -> None:
         """Say whether the text is in the clipboard."""
         words = "Copied" if done else "The browser did not allow it"
-        self.state.banner = self.content() | {"copied": words}
+        if self.text and self.level == "error":
+            self.state.banner = self.content() | {"copied": words}
+        else:
+            self.app.tell(words)

@@ -44,6 +44,7 @@ class UploadRoutes:
             SemiSupSegError: nothing came, or ``session.may_import`` gives a reason.
         """
         uploads = self._of_project()
+        self._session.wait()  # a stroke that is being stored must not refuse what was brought
         try:
             self._session.add_files(_named(uploads.volumes(batch), self._series.pop(batch, "")))
             self._batch = batch

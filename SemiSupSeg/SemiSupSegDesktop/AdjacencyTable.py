@@ -6,16 +6,14 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from SemiSupSegLib.session.touching import CONTACT_LEGEND as LEGEND
+from SemiSupSegLib.session.touching import CONTACT_SIGNS as SIGNS
+
 from .Tables import fillRow, keyOf, prepareTable, setRowCount
 
 __all__ = ["AdjacencyTable"]
 
 HOLDS = 2
-LEGEND = (
-    "A click on a pair: must not touch, may touch, and what the cases show again. A proposal that breaks it is marked."
-)
-SIGNS = {"never": "✗", "forbidden": "✗ ●", "allowed": "✓ ●", "touch": "✓", "open": "?", "overlap": "✓"}
-"""● is the person's own rule."""
 
 
 class AdjacencyTable:

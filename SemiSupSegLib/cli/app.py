@@ -17,7 +17,6 @@ __all__ = ["VERBS"]
 MODULES = Path(__file__).resolve().parents[2] / "SemiSupSeg"
 """Where the page and the scene are, beside the library."""
 NEEDED = ("trame_slicer", "slicer")
-CASES, UNLABELLED = 6, 3
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -55,13 +54,14 @@ def _sample(folder: Path) -> Path:
     """The sample project; made when it is not there."""
     from ..project.project import PROJECT_FILE
     from ..project.synthetic import write_cohort
+    from ..session.sampling import SAMPLE_CASES, SAMPLE_UNLABELLED
     from .main import main
 
     if (folder / PROJECT_FILE).is_file():
         return folder
     cohort = folder.with_name(f"{folder.name}_cohort")
     print("making a SYNTHETIC sample project: no patient was ever near it", flush=True)
-    write_cohort(cohort, cases=CASES, unlabelled=UNLABELLED)
+    write_cohort(cohort, cases=SAMPLE_CASES, unlabelled=SAMPLE_UNLABELLED)
     with redirect_stdout(StringIO()):
         code = main(["import", str(folder), str(cohort), "--yes", "--holdout", "0"])
     if code:

@@ -20,16 +20,16 @@ from .core import require
 from .feed import Feed
 from .owner import HEARTBEAT_SECONDS, Owner
 from .painting import Layers, differing
+from .sampling import Sampling
 from .saved import Saved
 from .task import clear_up
-from .touching import Touching
 
 __all__ = ["Session"]
 
 _LOG = logging.getLogger(__name__)
 
 
-class Session(Touching):
+class Session(Sampling):
     """One project at a front end; see :class:`.Core` for the arguments.
 
     Commands change something and tell it by signals; a command that breaks a rule raises the reason that the property
@@ -113,6 +113,7 @@ class Session(Touching):
         self._queue.clear()
         self._forget_training()
         self._forget_contacts()
+        self._forget_stored()
         self.signals.tell(self.signals.project_changed)
         self.signals.tell(self.signals.current_case_changed, None)
 
@@ -148,7 +149,7 @@ class Session(Touching):
     def poll(self) -> None:
         """Take in what happened since the last call: the training, the task, other programs. Quick; never raises."""
         looks = (self._poll_worker, self._poll_training, self._poll_task, self._poll_feed, self._poll_queue)
-        for look in (*looks, self._poll_contacts, self._poll_owner):
+        for look in (*looks, self._poll_contacts, self._poll_stored, self._poll_owner):
             if self._project is None:
                 return
             self._guarded(look)

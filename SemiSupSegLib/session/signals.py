@@ -71,6 +71,8 @@ class Signals:
         """Largest uncertainty, [0, 1]."""
         self.contacts_changed = Signal("contacts_changed")
         """No argument: which organs may touch, or that it is being counted."""
+        self.stored_changed = Signal("stored_changed")
+        """No argument: what the project takes on the disk was measured."""
         self.job_changed = Signal("job_changed")
         """:class:`Progress`."""
         self.task_changed = Signal("task_changed")

@@ -15,10 +15,15 @@ from .words import counted
 if TYPE_CHECKING:
     from ..project.adjacency import Adjacency
 
-__all__ = ["RULES", "Touching"]
+__all__ = ["CONTACT_LEGEND", "CONTACT_SIGNS", "RULES", "Touching"]
 
 RULES = ("learned", "forbid", "allow")
 """What a person says of a pair: nothing, so that the annotated cases decide; they never touch; they may."""
+CONTACT_LEGEND = (
+    "A click on a pair: must not touch, may touch, and what the cases show again. A proposal that breaks it is marked."
+)
+CONTACT_SIGNS = {"never": "✗", "forbidden": "✗ ●", "allowed": "✓ ●", "touch": "✓", "open": "?", "overlap": "✓"}
+"""By relation; ● is the person's own rule."""
 _WORDS = {
     "overlap": "may overlap",
     "touch": "touch in the annotated cases",

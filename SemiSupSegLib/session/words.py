@@ -7,7 +7,10 @@ from collections.abc import Iterable
 
 from ..project.words import LEGEND, SYMBOLS, duration
 
-__all__ = ["LEGEND", "SYMBOLS", "counted", "duration", "joined", "left", "said_by_program", "slices_in_words"]
+__all__ = [
+    "LEGEND", "SYMBOLS", "counted", "duration", "joined", "left", "said_by_program", "size_in_words",
+    "slices_in_words",
+]  # fmt: skip
 
 _ERROR = re.compile(r"semisupseg [\w-]+: (.+)")
 
@@ -29,6 +32,12 @@ def left(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return f"about {round(seconds / 60)} min left" if seconds >= 90 else f"about {max(round(seconds), 1)} s left"
+
+
+def size_in_words(count: int) -> str:
+    """``0 MB``, ``12 MB``, ``3.4 GB``."""
+    megabytes = count / 1e6
+    return f"{megabytes:.0f} MB" if megabytes < 999.5 else f"{megabytes / 1000:.1f} GB"
 
 
 def slices_in_words(ranges: Iterable[tuple[int, int]]) -> str:

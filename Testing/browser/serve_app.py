@@ -42,7 +42,7 @@ def main() -> None:
     assert trame_slicer.module  # imported before the fork
 
     def serve(project: str) -> None:
-        session = Session(who="ann", program=(sys.executable, str(ENGINE)))
+        session = Session(who="ann", program=(sys.executable, str(ENGINE)), background=True)
         SemiSupSegBrowser.Server.serve(
             Path(project) if project else None, openBrowser=False, session=session,
             tell=lambda words: os.write(1, f"{words}\n".encode()),

@@ -14,7 +14,7 @@ from SemiSupSegLib.project.project import Project
 __all__ = ["make_project"]
 
 
-def make_project(folder: Path) -> Project:
+def make_project(folder: Path, called: str = "patient") -> Project:
     """Three cases of 64 x 56 x 32 voxels; one has two organs, nothing is known of the others."""
     project = Project.create(folder, label_set=LabelSet.from_names(["liver", "spleen"]))
     grid = Grid((64, 56, 32), (4.0, 4.0, 5.0), (0.0, 0.0, 0.0))
@@ -28,7 +28,7 @@ def make_project(folder: Path) -> Project:
         noise = np.random.default_rng(number).normal(0, 15, grid.shape)
         image = np.where(body, 40 + 60 * (layers[0] == 1) + 110 * (layers[0] == 2), -900) + noise
         project.add_case(
-            f"patient_{number + 1}", image_from_kji(image.astype(np.int16), grid), labels=layers if said else None,
+            f"{called}_{number + 1}", image_from_kji(image.astype(np.int16), grid), labels=layers if said else None,
             annotations=said, modality="CT", who="ann",
         )  # fmt: skip
     return project

@@ -53,6 +53,10 @@ class Tab:
         """Wait until the banner says so."""
         self.page.locator("#banner").filter(has_text=words).wait_for(state="visible")
 
+    def at_rest(self) -> None:
+        """Wait until nothing is being read or stored."""
+        self.page.locator("#nextStep").filter(has_text="Next:").wait_for()
+
     def enabled(self, button: str) -> None:
         """Wait until a button may be used."""
         self.page.locator(f"#{button}:not([disabled])").wait_for(state="visible")
@@ -94,9 +98,13 @@ class Tab:
     # Doing -----------------------------------------------------------------------------------------------------------
 
     def press(self, button: str) -> None:
-        """Click a button by its id, as soon as it may be used."""
+        """Click a button by its id, as soon as it may be used; when it gives a command, wait for the page's answer."""
         self.enabled(button)
-        self.page.locator(f"#{button}").click()
+        place, count = self.page.locator(f"#{button}"), "window.trame.state.get('commands')"
+        before, commands = self.page.evaluate(count), place.get_attribute("data-command") is not None
+        place.click()
+        if commands:
+            self.page.wait_for_function(f"before => {count} > before", arg=before)
 
     def open_case(self, name: str) -> None:
         """Click a case, and wait until its picture is there."""

@@ -11,7 +11,7 @@ import pytest
 
 from SemiSupSegLib.errors import ProjectError
 from SemiSupSegLib.project import proposals
-from SemiSupSegLib.project.annotation import State
+from SemiSupSegLib.project.annotation import State, label_mask
 from SemiSupSegLib.project.boxes import bounding_box
 from SemiSupSegLib.project.labels import LabelSet
 from SemiSupSegLib.project.project import Project
@@ -119,6 +119,21 @@ def test_closing_waits_for_what_is_being_stored(a_session: Session, accepting, m
     later = Project.open(root)
     assert later.verify_journal() is None
     assert later.case("c1").annotation("spleen").state is State.COMPLETE
+
+
+def test_a_stroke_that_is_painted_while_one_is_stored_is_stored_after_it(a_session: Session, accepting, box) -> None:
+    shown = {"tumour": box(0)}
+    a_session.painting = lambda case: dict(shown) if case == "c1" else None
+    a_session.select("c1", "spleen")
+    a_session.accept()
+    shown["tumour"] = box(slice(0, 2))
+    assert a_session.save_painting() == ()  # the disk is busy
+    accepting.set()
+    settled(a_session)
+    stored = Project.open(a_session.project.root)
+    assert stored.verify_journal() is None
+    layers = stored.case("c1").labels(stored.label_set)
+    assert np.array_equal(label_mask(layers, stored.label_set, stored.label_set.index("tumour")), box(slice(0, 2)))
 
 
 def test_what_is_painted_is_stored_before_the_next_case_comes(a_session: Session, box) -> None:

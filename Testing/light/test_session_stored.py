@@ -57,6 +57,23 @@ def test_the_cache_is_deleted_and_labels_and_models_stay(a_session: Session, a_p
     assert a_session.may_delete_stored(elsewhere=True) is None
 
 
+def test_what_a_project_takes_on_the_disk_is_measured_anew_when_asked(a_session: Session, a_project: Project) -> None:
+    assert a_session.stored_words == ""
+    (a_project.cache_folder / "volumes").mkdir(parents=True)
+    (a_project.cache_folder / "volumes" / "x.npy").write_bytes(bytes(7_000_000))
+    heard = []
+    a_session.signals.stored_changed.connect(lambda: heard.append(1))
+    a_session.measure_stored()
+    assert heard == [1]
+    assert a_session.stored_words == "The project takes 7 MB on the disk; 7 MB of it can be made again."
+    a_session.delete_stored()
+    a_session.measure_stored()
+    assert a_session.stored_words == "The project takes 0 MB on the disk; 0 MB of it can be made again."
+    a_session.close()
+    assert a_session.stored_words == ""
+    a_session.measure_stored()  # of no project
+
+
 def test_without_a_project_only_what_the_front_end_keeps_can_go() -> None:
     session = Session(who="ann", threads=False)
     assert session.may_delete_stored() == "Delete stored content: there is none"
@@ -75,6 +92,28 @@ def test_nothing_that_a_task_reads_is_deleted(a_session: Session, a_project: Pro
     with pytest.raises(ProjectError, match="Delete stored content"):
         a_session.delete_stored()
     assert a_session.has_stored
+
+
+# --------------------------------------------------------------------------------------------------- sample project
+
+
+def test_a_sample_project_is_made_opened_and_says_that_it_is_synthetic(tmp_path) -> None:
+    session = Session(who="ann", threads=False)
+    said = []
+    session.signals.message.connect(lambda *what: said.append(what))
+    assert session.may_make_sample(tmp_path / "sample") is None
+    session.make_sample(tmp_path / "sample")
+    session.poll()
+    assert said[-1] == ("6 SYNTHETIC cases, 3 of them without labels: no patient", "info")
+    rows = session.case_rows()
+    assert len(rows) == 6
+    assert all("synthetic" in cell.label for row in rows for cell in row.cells)
+    assert session.may_make_sample(tmp_path / "sample") == "Sample project: close the project first"
+    session.close()
+    again = session.may_make_sample(tmp_path / "sample")
+    assert again == "Sample project: there is a project already in this folder"
+    with pytest.raises(ProjectError, match="there is a project already"):
+        session.make_sample(tmp_path / "sample")
 
 
 # -------------------------------------------------------------------------------------------------------- adjacency

@@ -17,14 +17,19 @@
   });
 
   document.addEventListener("click", async (event) => {
-    if (event.target.closest("[data-copy-diagnostics]")) {
-      const text = window.trame.state.get("diagnostics");
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      const text = window.trame.state.get(copy.dataset.copy);
       try {
         await navigator.clipboard.writeText(text);
         say("semisupseg_copied", true);
       } catch {
         say("semisupseg_copied", copyOldWay(text));
       }
+    }
+    const section = event.target.closest(".v-expansion-panel");
+    if (section && event.target.closest(".v-expansion-panel-title")) {
+      setTimeout(() => section.scrollIntoView({ block: "nearest", behavior: "smooth" }), 350); // it is unfolded then
     }
     const upload = event.target.closest("[data-upload]");
     if (upload && !upload.disabled) choose(upload.dataset.upload === "folder");
