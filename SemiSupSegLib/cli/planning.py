@@ -42,7 +42,8 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
 
 
 def planned(project: Project, args: argparse.Namespace, *, method: str) -> Config:
-    """The settings of a run, from the project and from what :func:`add_budget` and :func:`add_plan` read.
+    """The settings of a run, from the project and from what :func:`add_budget` and :func:`add_plan` read, and
+    ``--from-scratch``.
 
     Raises:
         SemiSupSegError: a setting is wrong, or there is nothing to train on.
@@ -61,6 +62,7 @@ def planned(project: Project, args: argparse.Namespace, *, method: str) -> Confi
         seed=args.seed,
         device=args.device,
         options=dict(args.option),
+        from_scratch=args.from_scratch,
     )
 
 

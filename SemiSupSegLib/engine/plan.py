@@ -86,6 +86,7 @@ def plan(
     seed: int = 1,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     options: dict[str, Any] | None = None,
+    from_scratch: bool = False,
 ) -> Config:
     """All settings of a run, from the volumes of the project and a few wishes.
 
@@ -101,6 +102,7 @@ def plan(
         seed: of everything drawn.
         device: ``auto`` takes the GPU when torch can use one.
         options: the method's own.
+        from_scratch: training will begin with random weights, whatever model is in use.
 
     Raises:
         ConfigError: unknown preset, method or option, both budgets, or a value out of range.
@@ -127,7 +129,9 @@ def plan(
     )
     train = TrainConfig(minutes=minutes, iterations=iterations, batch_size=chosen.batch_size, seed=seed, device=device)
     config = Config(method=method, options=dict(options or {}), data=data, network=network, train=train)
-    config = method_named(method)(config.options, project.label_set, config.network).adapt(config, project)
+    own = method_named(method)(config.options, project.label_set, config.network)
+    own.from_scratch = from_scratch
+    config = own.adapt(config, project)
     return _fitted(project, _divisible(config), _multiple(config.network))
 
 

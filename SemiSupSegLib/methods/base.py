@@ -100,6 +100,8 @@ class Method:
     """Networks of which the method needs an exponential moving average."""
     missing_is_background: ClassVar[bool] = False
     """Treat labels that are not annotated as absent: the naive baseline, never right."""
+    from_scratch: bool = False
+    """While :meth:`adapt` plans: whether training will begin with random weights, whatever model is in use."""
     pseudo_weight: float = 1.0
     """Weight of voxels that a relabelling round added."""
 

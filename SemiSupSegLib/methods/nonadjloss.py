@@ -3,8 +3,9 @@
 Ganaye, Sdika, Benoit-Cattin, MICCAI 2018 and Medical Image Analysis 2019: L = L_segmentation + lambda L_NA, the first
 on what is annotated, the second on all patches; lambda by :class:`~.lambda_control.LambdaControl`. L_NA alone is lowest
 with one label everywhere, so it has to begin after the segmentation works: start from a promoted model (``train`` does
-where there is one of the same backbone), else the first half of the budget runs without it. Three dimensions, sigmoids,
-the relative form and partly annotated cases are ours; ``paper`` gives slices, softmax, weighted cross-entropy + 5 Dice.
+where there is one of the same backbone), else, and with ``--from-scratch``, the first half of the budget runs without
+it. Three dimensions, sigmoids, the relative form and partly annotated cases are ours; ``paper`` gives slices, softmax,
+weighted cross-entropy + 5 Dice.
 """
 
 from __future__ import annotations
@@ -124,13 +125,20 @@ class NonAdjLoss(Method):
             scored = any(case.annotated for case in project.holdout_cases())
             options["control"] = "holdout" if scored else "training"
         if own.warmup is None:
-            options["warmup"] = 0.0 if has_start(project, config.network) else FROM_SCRATCH
+            starts = not self.from_scratch and has_start(project, config.network)
+            options["warmup"] = 0.0 if starts else FROM_SCRATCH
         return replace(config, options=options)
 
+    @property
+    def unlabelled_from(self) -> float:
+        """Unannotated cases know the constraint alone."""
+        return self.config.warmup or 0.0
+
     def losses(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-        """The segmentation's terms, and ``non_adjacency`` where any pair is forbidden."""
+        """The segmentation's terms; after the warm-up ``non_adjacency`` too, where any pair is forbidden."""
+        self._progress = step.progress
         logits = step.networks["segmentor"](batch.image).logits
-        if not self.constrained:
+        if not self.constrained or self._constrained_progress < 0:
             return self._segmentation(logits, None, batch)
         distribution = self._distribution(logits)
         terms = self._segmentation(logits, distribution, batch)
@@ -138,12 +146,11 @@ class NonAdjLoss(Method):
         adjacency = soft_adjacency(distribution, batch.valid, **box)  # type: ignore[arg-type]
         self.forbidden = self.forbidden.to(adjacency.device)
         value = (relative_non_adjacency if self.config.relative else non_adjacency)(adjacency, self.forbidden)
-        self._observe(distribution, value, batch, step)
+        self._observe(distribution, value, batch)
         return {**terms, "non_adjacency": self.control.weight * value}
 
     def training_step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """One optimizer step; a loss that is not finite lowers lambda and is left out, the third one goes back."""
-        self._progress = step.progress
         terms = self.losses(batch, step)
         total = sum(terms.values(), start=next(iter(terms.values())).new_zeros(()))
         agreed = mean_over_processes(total)  # a process must not step alone
@@ -240,11 +247,10 @@ class NonAdjLoss(Method):
         }
 
     @torch.no_grad()
-    def _observe(self, distribution: Tensor, value: Tensor, batch: Batch, step: Step) -> None:
+    def _observe(self, distribution: Tensor, value: Tensor, batch: Batch) -> None:
         """What the curves show, and what the control needs to know of these patches."""
-        self._progress = step.progress
         self.log = {"non_adjacency": float(value), "lambda": self.control.weight}
-        if self._constrained_progress < 0 or (self.control.started and self.config.control == "holdout"):
+        if self.control.started and self.config.control == "holdout":
             return
         classes = torch.arange(1, distribution.shape[1], device=distribution.device)
         found = distribution.argmax(dim=1, keepdim=True) == classes.view(1, -1, 1, 1, 1)

@@ -423,6 +423,10 @@ def test_a_model_of_the_same_backbone_needs_no_warm_up(a_project: Project) -> No
         model.save(folder)
         models.add_promoted(a_project.models_folder, folder.name)
         assert planned(a_project).options["warmup"] == expected
+    method = NonAdjLoss({}, a_project.label_set, NETWORK)
+    method.from_scratch = True
+    plan = Config(method="nonadjloss", network=NETWORK, train=TrainConfig(iterations=10))
+    assert method.adapt(plan, a_project).options["warmup"] == 0.5  # what is in use is not begun with
 
 
 def test_frequencies_are_shares_over_the_cases_that_annotate_a_label(a_project: Project) -> None:
@@ -461,10 +465,12 @@ def test_the_paper_mode_trains_its_slices_in_one_step(a_project: Project, a_batc
         valid=torch.ones(3, 1, *size, dtype=torch.bool),
     )
     step = PlainStep(method.networks()["segmentor"])
+    assert set(method.training_step(batch, step)) == {"cross_entropy", "dice"}  # the warm-up
+    step.progress = 0.9
     terms = method.training_step(batch, step)
     assert set(terms) == {"cross_entropy", "dice", "non_adjacency"}
     assert all(torch.isfinite(term) for term in terms.values())
-    assert step.steps == 1
+    assert step.steps == 2
 
 
 def test_the_papers_terms_are_weighted_cross_entropy_and_five_dice(a_batch: Batch) -> None:
