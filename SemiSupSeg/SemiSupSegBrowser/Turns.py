@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,8 @@ HELD_SECONDS = 10.0
 MOVED = ("MouseMoveEvent", "MouseWheelForwardEvent", "MouseWheelBackwardEvent")
 PRESSED = ("LeftButtonPressEvent", "MiddleButtonPressEvent", "RightButtonPressEvent")
 RELEASED = ("LeftButtonReleaseEvent", "MiddleButtonReleaseEvent", "RightButtonReleaseEvent")
+GATHERING_SECONDS = 0.008
+"""Before a picture is drawn: what the hand did since is on the way already, and is drawn with it."""
 BEFORE_THE_STYLE = 10.0
 """Priority of an observer: what the event does to the scene asks for pictures already."""
 
@@ -88,8 +91,21 @@ class InTurn(ScheduledRenderStrategy):
     def __init__(self, turns: Turns, key: Any, draw: Callable[[], None]) -> None:
         super().__init__()
         self._turns, self._key, self._draw = turns, key, draw
+        self._gathering = False
 
     def schedule_render(self) -> None:
         """See the base class."""
         super().schedule_render()
+        if self._gathering:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # the server does not run yet
+            self._ask()
+            return
+        self._gathering = True
+        loop.call_later(GATHERING_SECONDS, self._ask)
+
+    def _ask(self) -> None:
+        self._gathering = False
         self._turns.ask(self._key, self._draw)

@@ -19,6 +19,9 @@ __all__ = ["Views"]
 BLUR_FPS = 10.0
 """Pictures a second of the views that the mouse is not in."""
 SAMPLE_WORDS = "A SYNTHETIC cohort, made on this computer in a new folder of your own; no patient was ever near it"
+QUALITY = 90
+"""Of every picture (JPEG). It is that of trame-rca's pictures of a view at rest, so that none is drawn twice: a second,
+better one would come just when the next stroke begins, and drawing takes longer than sending."""
 EVENT_SECONDS = 0.02
 """Between two places of the mouse that the page tells: each takes the server some milliseconds, and a stroke is drawn
 straight from one to the next."""
@@ -44,7 +47,7 @@ class Views:
         ):  # fmt: skip
             self._manager.register_factory(_Factory(
                 self.turns, app.server, partial(_quietly, view), kind, populate_view_ui_f=gutter,
-                blur_fps=BLUR_FPS, rca_event_throttle_s=EVENT_SECONDS))  # fmt: skip
+                blur_fps=BLUR_FPS, interactive_quality=QUALITY, rca_event_throttle_s=EVENT_SECONDS))  # fmt: skip
         kinds = ViewLayoutDefinition
         made = (kinds.axial_view(), kinds.threed_view(), kinds.coronal_view(), kinds.sagittal_view())
         self._tags = [definition.singleton_tag for definition in made]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from SemiSupSegBrowser.Turns import HELD_SECONDS, REST_SECONDS, Turns
+from SemiSupSegBrowser import Turns as turns_module
+from SemiSupSegBrowser.Turns import HELD_SECONDS, REST_SECONDS, InTurn, Turns
 
 
 class Clock:
@@ -65,3 +68,24 @@ def test_a_button_that_was_let_go_outside_of_the_window_does_not_keep_the_page_w
     turns.look()
     assert not turns.held
     assert seen == ["coronal"]
+
+
+def test_what_the_hand_does_in_one_moment_is_drawn_once(drawn, monkeypatch) -> None:
+    turns, seen = drawn
+    monkeypatch.setattr(turns_module, "GATHERING_SECONDS", 0)
+    view = InTurn(turns, "axial", lambda: seen.append("axial"))
+
+    async def press_and_move() -> None:
+        for _event in range(3):
+            view.schedule_render()
+        assert seen == []
+        while not seen:
+            await asyncio.sleep(0)
+        view.schedule_render()
+        while len(seen) < 2:
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(press_and_move(), 60))
+    assert seen == ["axial", "axial"]
+    view.schedule_render()  # before the server runs nothing is gathered
+    assert len(seen) == 3
