@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from SemiSupSegBrowser import Turns as turns_module
 from SemiSupSegBrowser.Turns import HELD_SECONDS, REST_SECONDS, InTurn, Turns
 
 
@@ -72,7 +71,7 @@ def test_a_button_that_was_let_go_outside_of_the_window_does_not_keep_the_page_w
 
 def test_what_the_hand_does_in_one_moment_is_drawn_once(drawn, monkeypatch) -> None:
     turns, seen = drawn
-    monkeypatch.setattr(turns_module, "GATHERING_SECONDS", 0)
+    monkeypatch.setattr("SemiSupSegBrowser.Turns.GATHERING_SECONDS", 0)
     view = InTurn(turns, "axial", lambda: seen.append("axial"))
 
     async def press_and_move() -> None:
