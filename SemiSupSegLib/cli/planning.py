@@ -34,9 +34,8 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--activation", choices=activations, help="softmax: exclusive labels with a background (default: sigmoid)"
     )
-    parser.add_argument(
-        "--option", type=_option, action="append", default=[], metavar="NAME=VALUE", help="a setting of the method"
-    )
+    options = "a setting of the method, or of the run: data.NAME, network.NAME, train.NAME as in its config.json"
+    parser.add_argument("--option", type=_option, action="append", default=[], metavar="NAME=VALUE", help=options)
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of all that is drawn (default: %(default)s)")
     parser.add_argument("--device", choices=devices, default="auto", help="where to train (default: %(default)s)")
 

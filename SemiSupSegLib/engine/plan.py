@@ -18,6 +18,7 @@ from ..project.cases import Case
 from ..project.project import Project
 from .device import choose_device
 from .training_grid import median_extent, training_spacing
+from .wishes import split_options, with_wishes
 
 __all__ = ["Estimate", "check_trainable", "estimate", "plan"]
 
@@ -101,7 +102,7 @@ def plan(
         activation: ``softmax`` for exclusive labels with a background channel; None for the default.
         seed: of everything drawn.
         device: ``auto`` takes the GPU when torch can use one.
-        options: the method's own.
+        options: the method's own, and settings of the run, see :mod:`.wishes`.
         from_scratch: training will begin with random weights, whatever model is in use.
 
     Raises:
@@ -113,7 +114,8 @@ def plan(
         raise ConfigError(msg)
     chosen = PRESETS[preset]
     check_trainable(project)
-    method_named(method)(dict(options or {}), project.label_set, NetworkConfig())  # refuses unknown options now
+    options, wished = split_options(options or {})
+    method_named(method)(options, project.label_set, NetworkConfig())  # refuses unknown options now
     if minutes is None and iterations is None:
         minutes = chosen.minutes
     cases = [case for case in project.train_cases() if case.annotated]
@@ -128,10 +130,10 @@ def plan(
         intensity="ct" if all(c.modality == "CT" for c in project.train_cases()) else "zscore",
     )
     train = TrainConfig(minutes=minutes, iterations=iterations, batch_size=chosen.batch_size, seed=seed, device=device)
-    config = Config(method=method, options=dict(options or {}), data=data, network=network, train=train)
+    config = Config(method=method, options=options, data=data, network=network, train=train)
     own = method_named(method)(config.options, project.label_set, config.network)
     own.from_scratch = from_scratch
-    config = own.adapt(config, project)
+    config = with_wishes(own.adapt(config, project), wished)
     return _fitted(project, _divisible(config), _multiple(config.network))
 
 
