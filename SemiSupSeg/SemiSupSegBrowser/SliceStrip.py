@@ -31,7 +31,7 @@ class SliceStrip(Panel):
         self.state.window_level = "auto"
         self.state.change("window_level")(self.on(self._setWindow))
         with html.Div(classes="ss-strip", raw_attrs=['id="strip"']):
-            with html.Div(classes="ss-bars", v_if=("strip.bars.length",), title="Mean uncertainty of each slice; a click goes there"), html.Div(  # noqa: E501
+            with html.Div(classes="ss-bars", v_if=("strip.bars.length",), title="What is expected to be wrong in each slice; a click goes there"), html.Div(  # noqa: E501
                 v_for="(tall, k) in strip.bars", key="k", classes=("['ss-bar', k === strip.k ? 'ss-here' : '']",),
                 title=("'slice ' + k",), click=(self.on(self.go), "[k]"),
             ):  # fmt: skip
@@ -55,16 +55,16 @@ class SliceStrip(Panel):
 
     def content(self) -> dict[str, Any]:
         """See :meth:`.Panel.content`."""
-        view, profile = self.app.view, self.session.profile()
+        view, profile, errors = self.app.view, self.session.profile(), self.session.expected_errors()
         k, number = view.slice(), view.sliceCount()
         words = "" if k is None or not number else f"slice {k}/{number - 1}"
         if k is not None and k < len(profile):
             words += f", U {profile[k]:.2f}"
-        top = max(float(profile.max()), LEAST_TOP) if len(profile) else 1.0
+        top = max(float(errors.max()), LEAST_TOP) if len(errors) else 1.0
         case = self.session.current_case
         shown = view.overlay.visible
         return {
-            "bars": [round(100 * float(value) / top) for value in profile],
+            "bars": [round(100 * float(value) / top) for value in errors],
             "k": k,
             "words": words,
             "legend": LEGENDS.get(view.overlay.kind, LEGENDS[None]) if shown else "",

@@ -154,7 +154,7 @@ class ReviewPanel(Panel):
         self.ui.sliceLabel.setVisible(shown)
         if not shown:
             return
-        self.strip.show_(profile, k)
+        self.strip.show_(self.session.expected_errors(), k)
         here = "" if k is None or k >= len(profile) else f"{profile[k]:.2f}"
         number = "–" if k is None else k
         self.ui.sliceLabel.setText(_("slice {k}/{all}, U {here}").format(k=number, all=len(profile) - 1, here=here))

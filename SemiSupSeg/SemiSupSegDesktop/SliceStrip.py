@@ -34,14 +34,14 @@ class SliceStrip(qt.QLabel):
         self.setMinimumHeight(HEIGHT)
         self.setMinimumWidth(60)
         self.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
-        self.setToolTip(_("Mean uncertainty of each slice; a click goes there"))
+        self.setToolTip(_("What is expected to be wrong in each slice; a click goes there"))
         parent.layout().addWidget(self)
 
     def show_(self, values: Any, current: int | None) -> None:
         """Draw the bars.
 
         Args:
-            values: (K,) mean uncertainty in [0, 1]; empty for none.
+            values: (K,) in [0, 1]; empty for none.
             current: slice that the views show; None when unknown.
         """
         values = np.asarray(values, float)

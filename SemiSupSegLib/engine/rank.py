@@ -14,15 +14,14 @@ from ..project.geometry import Grid
 from .parts import PART_ML
 from .surface import distance_mm, eroded
 
-__all__ = ["Numbers", "boundary_band", "numbers"]
+__all__ = ["Numbers", "boundary_band", "mass_of", "numbers"]
 
 BAND_MM = 3.0
 """Half the width of the band round the proposed border in which a person would look for errors."""
 PART_SHARE = 0.01
 """A connected piece counts as a part from this share of the proposal, or from the volume :data:`.parts.PART_ML`."""
-FEW = 0.25
-"""A slice whose piece of the band has less than this share of the median slice's voxels is not called the worst one:
-the tip of an organ is always uncertain."""
+LEAST = 0.01
+"""Probabilities below it count as 0 where errors are expected: far from an organ there are millions of such voxels."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -45,27 +44,43 @@ class Numbers:
     """Connected pieces (26 neighbours) that count."""
     largest_part: float
     """Share of the proposal that is in its largest piece, [0, 1]; 0 for an empty one."""
+    expected_dice: float
+    """Dice with the truth that the probabilities lead one to expect, [0, 1]; 0 for an empty proposal."""
     worst_slice: int
-    """k on the image's own grid."""
+    """k on the image's own grid: where most voxels are expected to be wrong."""
+    errors_ml: tuple[float, ...]
+    """What is expected to be wrong in each slice k: proposed and not the organ, or the other way round."""
     slices: tuple[float, ...]
     """Mean predictive entropy of the band in each slice k; 0 where the band does not reach."""
     empty: bool
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
-        return {**asdict(self), "slices": [round(s, 4) for s in self.slices]}
+        errors = [round(e, 5) for e in self.errors_ml]
+        return {**asdict(self), "slices": [round(s, 4) for s in self.slices], "errors_ml": errors}
+
+
+def mass_of(probability: Floats) -> Floats:
+    """Voxels that are expected to be a label in each slice k: the sum of its probabilities (k, j, i), of those that
+    count."""
+    return np.asarray(np.where(probability >= LEAST, probability, 0).sum(axis=(1, 2), dtype=float))
 
 
 def numbers(
-    proposed: NDArray[np.bool_], probability: Floats, uncertainty: Floats, mutual: Floats, grid: Grid
+    proposed: NDArray[np.bool_], probability: Floats, uncertainty: Floats, mutual: Floats, mass: Floats, grid: Grid
 ) -> Numbers:
     """Measure a proposal.
+
+    A voxel with probability p is expected to be wrong 1 - p times where it is proposed, and p times where it is not.
+    Summed over a slice that finds errors better than the mean uncertainty of its border, and over the volume it tells
+    poor proposals from good ones (``Testing/benchmarks/bench_calibration.py``).
 
     Args:
         proposed: (k, j, i) bool on the image's own grid.
         probability: (k, j, i) of this label; only the proposed voxels are looked at.
         uncertainty: (k, j, i) predictive entropy, [0, 1].
         mutual: (k, j, i) mutual information, [0, 1].
+        mass: (K,) what :func:`mass_of` gives of all its probabilities.
         grid: the image's.
     """
     box = bounding_box(proposed)
@@ -75,8 +90,11 @@ def numbers(
         where = grown(box, 1 + BAND_MM / np.array(grid.spacing[::-1]), proposed.shape)
         band = boundary_band(proposed[where], grid)
     u, m = uncertainty[where][band], mutual[where][band]
-    slices, worst = _profile(uncertainty[where], band, where[0].start, proposed.shape[0])
-    voxels = int(proposed.sum())
+    counts, inside = proposed.sum(axis=(1, 2)), np.zeros(len(proposed))
+    if box is not None:
+        inside[box[0]] = np.where(proposed[box], probability[box], 0).sum(axis=(1, 2), dtype=float)
+    errors = (counts - inside) + np.maximum(mass - inside, 0)
+    voxels = int(counts.sum())
     parts, largest = (0, 0.0) if box is None else _parts(proposed[box], grid)
     return Numbers(
         voxels=voxels,
@@ -86,8 +104,10 @@ def numbers(
         mutual_information_boundary=float(m.mean(dtype=float)) if m.size else 0.0,
         parts=parts,
         largest_part=largest,
-        worst_slice=worst,
-        slices=slices,
+        expected_dice=float(2 * inside.sum() / max(voxels + mass.sum(), 1e-9)),
+        worst_slice=int(errors.argmax()),
+        errors_ml=tuple((errors * grid.voxel_mm3 / 1000).tolist()),
+        slices=_profile(uncertainty[where], band, where[0].start, proposed.shape[0]),
         empty=box is None,
     )
 
@@ -111,17 +131,14 @@ def _nearest_to_a_proposal(uncertainty: Floats) -> NDArray[np.bool_]:
     return np.asarray(uncertainty >= highest / 2) if highest > 0 else np.zeros(uncertainty.shape, bool)
 
 
-def _profile(uncertainty: Floats, band: NDArray[np.bool_], first: int, depth: int) -> tuple[tuple[float, ...], int]:
-    """Mean uncertainty of the band per slice of the whole volume, and the worst slice."""
+def _profile(uncertainty: Floats, band: NDArray[np.bool_], first: int, depth: int) -> tuple[float, ...]:
+    """Mean uncertainty of the band per slice of the whole volume."""
     counts = band.sum(axis=(1, 2))
     sums = np.where(band, uncertainty, 0).sum(axis=(1, 2), dtype=float)
     means = np.divide(sums, counts, out=np.zeros(len(counts)), where=counts > 0)
     profile = np.zeros(depth)
     profile[first : first + len(means)] = means
-    if not counts.any():
-        return tuple(profile.tolist()), 0
-    enough = counts >= FEW * np.median(counts[counts > 0])
-    return tuple(profile.tolist()), first + int(np.where(enough, means, -1.0).argmax())
+    return tuple(profile.tolist())
 
 
 def _parts(proposed: NDArray[np.bool_], grid: Grid) -> tuple[int, float]:

@@ -42,6 +42,8 @@ class Candidate:
     confidence: float
     uncertainty: float
     """Mean normalised entropy in the band round the border, [0, 1]."""
+    expected_dice: float | None
+    """Dice with the truth that the model's probabilities lead one to expect, [0, 1]; None where it was not measured."""
     mutual_information: float
     """The same of the part that the model could still learn."""
     volume_z: float | None
@@ -50,7 +52,7 @@ class Candidate:
     left_out_ml: float
     """What was predicted beyond as many parts as the annotated cases have, and is not proposed."""
     worst_slice: int
-    """Index along k of the slice with most uncertainty."""
+    """Index along k of the slice in which most is expected to be wrong."""
     score: float
     """See :func:`score_of`; larger is worse."""
     reason: str
@@ -89,18 +91,19 @@ def candidates(project: Project) -> list[Candidate]:
 
 
 def score_of(
-    *, uncertainty: float, volume_z: float | None, parts: int, empty: bool, forbidden: int = 0
+    *, doubt: float, volume_z: float | None, parts: int, empty: bool, forbidden: int = 0
 ) -> float:
     """How much a proposal needs a look, 0 (none) to 4.5.
 
-    The mean uncertainty at the border (0 to 1); a quarter for every deviation of the volume beyond two, up to 1; a
+    The doubt, which is what the model expects to lack to a Dice of 1 (0 to 1), or the mean uncertainty at the border of
+    a proposal for which that was not measured; a quarter for every deviation of the volume beyond two, up to 1; a
     tenth for every part beyond the first, those that were left out too, up to 0.5; a half for the first label that it
     touches and must not, a quarter for each further one, up to 1; and 1 when there is nothing where the label was
     expected.
     """
     odd_volume = min(1.0, 0.25 * max(0.0, abs(volume_z or 0.0) - 2.0))
     contacts = min(1.0, 0.25 * (forbidden + 1)) if forbidden else 0.0
-    return uncertainty + odd_volume + min(0.5, 0.1 * max(0, parts - 1)) + contacts + (1.0 if empty else 0.0)
+    return doubt + odd_volume + min(0.5, 0.1 * max(0, parts - 1)) + contacts + (1.0 if empty else 0.0)
 
 
 def volume_z(volume_ml: float, others: list[float]) -> float | None:
@@ -122,6 +125,7 @@ def _candidate(
         said = prediction.labels[name]
         voxels, volume, parts = int(said["voxels"]), float(said["volume_ml"]), int(said["parts"])
         uncertainty, worst = _number(said["uncertainty_boundary"]), int(said["worst_slice"] or 0)
+        expected = None if said.get("expected_dice") is None else float(said["expected_dice"])
         confidence, mutual = _number(said["confidence"]), _number(said["mutual_information_boundary"])
         empty = bool(said["empty"])
         left_out = said.get("left_out") or {"parts": 0, "volume_ml": 0.0, "kept": None}
@@ -132,15 +136,17 @@ def _candidate(
         msg = f"the prediction of {name} in case {case.id} cannot be read ({error!r}): predict it again"
         raise ProjectError(msg) from error
     z = volume_z(volume, complete_volumes(tuple(project.cases.values()), project.label_set, name))
-    score = score_of(uncertainty=uncertainty, volume_z=z, parts=parts + more, empty=empty, forbidden=len(contacts))
+    doubt = uncertainty if expected is None or empty else 1 - expected
+    score = score_of(doubt=doubt, volume_z=z, parts=parts + more, empty=empty, forbidden=len(contacts))
     reason = _reason(
-        uncertainty=uncertainty, z=z, parts=parts, empty=empty, worst=worst, touches=touches, left_out=left_out
-    )
+        uncertainty=uncertainty, expected=expected, z=z, parts=parts, empty=empty, worst=worst, touches=touches,
+        left_out=left_out,
+    )  # fmt: skip
     if prediction.preview:
         reason = f"{prediction.model}, not the model in use; {reason}"
     return Candidate(
-        case.id, name, voxels, volume, confidence, uncertainty, mutual, z, parts, left_ml, worst, score, reason,
-        contacts, prediction.model, _decision(case, name, prediction), prediction.preview,
+        case.id, name, voxels, volume, confidence, uncertainty, expected, mutual, z, parts, left_ml, worst, score,
+        reason, contacts, prediction.model, _decision(case, name, prediction), prediction.preview,
     )  # fmt: skip
 
 
@@ -152,6 +158,7 @@ def _number(value: Any) -> float:
 def _reason(
     *,
     uncertainty: float,
+    expected: float | None,
     z: float | None,
     parts: int,
     empty: bool,
@@ -161,7 +168,8 @@ def _reason(
 ) -> str:
     if empty:
         return "nothing found"
-    words = [f"{'unsure' if uncertainty >= UNSURE else 'sure'} at the border ({uncertainty:.2f})"]
+    words = [] if expected is None else [f"expected Dice {expected:.2f}"]
+    words.append(f"{'unsure' if uncertainty >= UNSURE else 'sure'} at the border ({uncertainty:.2f})")
     words += touches[:SHOWN]
     if len(touches) > SHOWN:
         words.append(f"and touches {len(touches) - SHOWN} more that it should not")

@@ -41,8 +41,19 @@ class Looking(Selection):
         values = said.labels.get(row.label, {}).get("slices") or ()
         return np.asarray([0.0 if v is None else v for v in values], np.float64)
 
+    def expected_errors(self) -> NDArray[np.float64]:
+        """What the model expects to be wrong in each slice k of the selected proposal, in its largest mean uncertainty
+        at most: bars of [0, 1]; as :meth:`profile` where it was not measured."""
+        profile, row = self.profile(), self.selected
+        said = None if row is None else self._prediction(row.case)
+        values = () if row is None or said is None else said.labels.get(row.label, {}).get("errors_ml") or ()
+        errors = np.asarray([0.0 if v is None else v for v in values], np.float64)
+        if len(errors) != len(profile) or not errors.any():
+            return profile
+        return np.asarray(errors * (float(profile.max(initial=0)) / errors.max()))
+
     def worst_slice(self, step: int = 1) -> int:
-        """Go to the next slice in the order of uncertainty, most first; with -1 back again.
+        """Go to the next slice in the order of what is expected to be wrong, most first; with -1 back again.
 
         Returns:
             Its index k; ``slice_wanted`` tells it as well.
@@ -51,8 +62,8 @@ class Looking(Selection):
             ProjectError: :attr:`may_worst_slice` gives a reason.
         """
         require(self.may_worst_slice)
-        profile, (case_id, label) = self.profile(), self._key()
-        order = np.argsort(-profile, kind="stable")[: int(np.count_nonzero(profile))]
+        errors, (case_id, label) = self.expected_errors(), self._key()
+        order = np.argsort(-errors, kind="stable")[: int(np.count_nonzero(errors))]
         self._slice_rank = min(max(self._slice_rank + step, 0), len(order) - 1)
         found = int(order[self._slice_rank])
         self.signals.tell(self.signals.slice_wanted, case_id, found, label)

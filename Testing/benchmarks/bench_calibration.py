@@ -8,9 +8,8 @@ PROJECT has a model in use; FOLDER has images/, labels/ and dataset.json. Printe
   the expected calibration error (ECE). Only voxels within 10 mm of the organ or of its proposal count: far from both
   everything is right, which would flatter any model.
 * how much more uncertain wrong voxels are than right ones, there.
-* worst slice first: the share of all wrong voxels that the most uncertain tenth of the slices holds, in the order in
-  which the review offers them, next to the best order there is and to none; and Spearman's correlation of a slice's
-  uncertainty with its number of wrong voxels.
+* worst slice first: the share of all wrong voxels that the first tenth of the slices holds, in the order in which the
+  review offers them, next to other orders; and Spearman's correlation with a slice's number of wrong voxels.
 * worst case first: Spearman's correlation of the number by which proposals are ranked with 1 - Dice.
 """
 
@@ -31,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from partial_labels import semisupseg
 
-from SemiSupSegLib.engine.rank import numbers
+from SemiSupSegLib.engine.rank import mass_of, numbers
 from SemiSupSegLib.engine.reference import LabelFolder
 from SemiSupSegLib.engine.surface import distance_mm
 from SemiSupSegLib.project.geometry import Grid
@@ -55,9 +54,13 @@ class Found:
     is_organ: NDArray[np.bool_]
     slice_uncertainty: NDArray[np.floating]
     """Of the slices that show the organ or its proposal."""
+    slice_expected: NDArray[np.floating]
+    """What is expected to be wrong in them, by which the review orders them."""
     slice_errors: NDArray[np.integer]
     rank: float
-    """The number by which the proposal is ranked."""
+    """What the model expects to lack to a Dice of 1, by which proposals are ranked."""
+    border: float
+    """Mean uncertainty at the border."""
     dice: float
 
 
@@ -108,7 +111,7 @@ def of_label(
     near = truth | proposed | (distance_mm(truth, spacing) <= NEAR_MM)
     if proposed.any():
         near |= distance_mm(proposed, spacing) <= NEAR_MM
-    said = numbers(proposed, probability, uncertainty, uncertainty, grid)
+    said = numbers(proposed, probability, uncertainty, uncertainty, mass_of(probability), grid)
     wrong, shown = proposed != truth, (proposed | truth).any(axis=(1, 2))
     return Found(
         probability=probability[near],
@@ -116,8 +119,10 @@ def of_label(
         right=~wrong[near],
         is_organ=truth[near],
         slice_uncertainty=np.asarray(said.slices)[shown],
+        slice_expected=np.asarray(said.errors_ml)[shown],
         slice_errors=wrong.sum(axis=(1, 2))[shown],
-        rank=said.uncertainty_boundary,
+        rank=1 - said.expected_dice,
+        border=said.uncertainty_boundary,
         dice=2 * float((proposed & truth).sum()) / float(proposed.sum() + truth.sum()),
     )
 
@@ -170,18 +175,22 @@ def report(found: list[Found]) -> None:
         print(f"| {said:.2f} | {true:.2f} | {count:,} |")
     right = np.concatenate([f.uncertainty[f.right] for f in found])
     wrong = np.concatenate([f.uncertainty[~f.right] for f in found])
-    slices = [spearman(f.slice_uncertainty, f.slice_errors) for f in found]
-    shares = [in_first_tenth(f, f.slice_uncertainty) for f in found]
-    best = [in_first_tenth(f, f.slice_errors) for f in found]
-    cases = spearman(np.array([f.rank for f in found]), np.array([1 - f.dice for f in found]))
+    orders = ("slice_expected", "slice_uncertainty", "slice_errors")
+    shares = [float(np.mean([in_first_tenth(f, getattr(f, order)) for f in found])) for order in orders]
+    slices = [np.nanmean([spearman(getattr(f, order), f.slice_errors) for f in found]) for order in orders[:2]]
+    lost = np.array([1 - f.dice for f in found])
+    cases = [spearman(np.array([getattr(f, rank) for f in found]), lost) for rank in ("rank", "border")]
     print(f"\n{len(found)} labels of cases, mean Dice {np.mean([f.dice for f in found]):.3f}\n")
     print("| what | value |\n|---|--:|")
     print(f"| expected calibration error | {calibration_error(bins):.3f} |")
     print(f"| mean uncertainty of right / wrong voxels | {right.mean():.3f} / {wrong.mean():.3f} |")
-    print(f"| share of the errors in the most uncertain tenth of the slices | {np.mean(shares):.3f} |")
-    print(f"| the same in the best order / in none | {np.mean(best):.3f} / {TENTH:.3f} |")
-    print(f"| correlation of a slice's uncertainty with its errors (mean over labels) | {np.nanmean(slices):.2f} |")
-    print(f"| correlation of a proposal's rank with 1 - Dice | {cases:.2f} |")
+    print(f"| share of all errors in the worst tenth of the slices, as the review orders them | {shares[0]:.3f} |")
+    others = f"{shares[1]:.3f} / {shares[2]:.3f} / {TENTH:.3f}"
+    print(f"| by mean uncertainty at the border / best order / none | {others} |")
+    print(f"| correlation of a slice's expected errors with its errors | {slices[0]:.2f} |")
+    print(f"| of its mean uncertainty at the border | {slices[1]:.2f} |")
+    print(f"| correlation of a proposal's rank with 1 - Dice | {cases[0]:.2f} |")
+    print(f"| of its mean uncertainty at the border | {cases[1]:.2f} |")
 
 
 def draw(found: list[Found], path: Path, caption: str) -> None:
@@ -195,7 +204,7 @@ def draw(found: list[Found], path: Path, caption: str) -> None:
     left.set(xlabel="probability", ylabel="share that is the organ", xlim=(0, 1), ylim=(0, 1))
     looked = np.linspace(0, 1, 21)
     for words, colour, order in (
-        ("most uncertain first", INK, "slice_uncertainty"), ("best order", POINT, "slice_errors"),
+        ("as the review orders them", INK, "slice_expected"), ("best order", POINT, "slice_errors"),
     ):  # fmt: skip
         curves = []
         for each in found:

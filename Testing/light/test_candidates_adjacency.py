@@ -70,7 +70,7 @@ def test_an_earlier_prediction_without_contacts_is_reviewed_as_before(a_project,
 
 @pytest.mark.parametrize(("number", "expected"), [(0, 0.0), (1, 0.5), (2, 0.75), (3, 1.0), (50, 1.0)])
 def test_the_share_of_contacts_in_the_score_by_hand(number, expected):
-    assert score_of(uncertainty=0, volume_z=None, parts=1, empty=False, forbidden=number) == pytest.approx(expected)
+    assert score_of(doubt=0, volume_z=None, parts=1, empty=False, forbidden=number) == pytest.approx(expected)
 
 
 @pytest.mark.robustness

@@ -318,6 +318,20 @@ def test_candidates_are_ranked_worst_first(an_empty_project, add_case, predict, 
     assert [c.case for c in candidates(an_empty_project)] == ["b", "c", "a"]
 
 
+def test_the_dice_that_the_model_expects_ranks_before_the_uncertainty_of_the_border(
+    an_empty_project, add_case, predict, box
+):
+    for case_id, uncertainty, expected in (("a", 0.5, 0.95), ("b", 0.1, 0.4), ("c", 0.3, None)):
+        add_case(an_empty_project, case_id)
+        said = {"uncertainty_boundary": uncertainty, "expected_dice": expected}
+        predict(an_empty_project, case_id, {"spleen": box(3)}, spleen=said)
+    found = candidates(an_empty_project)
+    assert [(c.case, round(c.score, 6), c.expected_dice) for c in found] == [
+        ("b", 0.6, 0.4), ("c", 0.3, None), ("a", 0.05, 0.95),
+    ]  # fmt: skip
+    assert found[0].reason == "expected Dice 0.40; sure at the border (0.10); worst slice 3"
+
+
 def test_an_odd_volume_is_named_with_its_direction(an_empty_project, add_case, predict, box):
     for n in range(3):
         add_case(an_empty_project, f"done{n}", masks={"spleen": box(slice(0, 2))}, said={"spleen": COMPLETE})
@@ -359,9 +373,9 @@ def test_deviations_of_a_volume_by_hand(volume, others, expected):
 
 
 def test_the_score_by_hand():
-    assert score_of(uncertainty=0.3, volume_z=None, parts=1, empty=False) == pytest.approx(0.3)
-    assert score_of(uncertainty=0.3, volume_z=-4.0, parts=3, empty=False) == pytest.approx(0.3 + 0.5 + 0.2)
-    assert score_of(uncertainty=0.0, volume_z=99.0, parts=99, empty=True) == pytest.approx(1.0 + 0.5 + 1.0)
+    assert score_of(doubt=0.3, volume_z=None, parts=1, empty=False) == pytest.approx(0.3)
+    assert score_of(doubt=0.3, volume_z=-4.0, parts=3, empty=False) == pytest.approx(0.3 + 0.5 + 0.2)
+    assert score_of(doubt=0.0, volume_z=99.0, parts=99, empty=True) == pytest.approx(1.0 + 0.5 + 1.0)
 
 
 def test_an_empty_proposal_says_so_and_ranks_high(a_project, predict, box):

@@ -193,6 +193,16 @@ def test_absence_is_said_of_a_case_on_show_and_no_other_case_is_read_for_it(
         a_session.mark_absent()
 
 
+def test_the_worst_slices_are_those_where_most_is_expected_to_be_wrong(a_project, a_session, predict, box) -> None:
+    said = {"slices": [0.1, 0.0, 0.4, 0.0, 0.3, 0.0], "errors_ml": [3.0, 0.0, 1.0, 0.0, 2.0, 0.0]}
+    predict(a_project, "c1", {"spleen": box(slice(4, 6))}, spleen=said)
+    a_session.poll()
+    a_session.select("c1", "spleen")
+    assert [a_session.worst_slice() for _ in range(4)] == [0, 4, 2, 2]
+    assert a_session.profile().tolist() == said["slices"]
+    assert a_session.expected_errors() == pytest.approx([0.4, 0, 0.4 / 3, 0, 0.8 / 3, 0])
+
+
 def test_the_worst_slices_come_one_after_the_other(a_session: Session) -> None:
     wanted = []
     a_session.signals.slice_wanted.connect(lambda *said: wanted.append(said))

@@ -27,8 +27,10 @@ def a_label() -> calibration.Found:
         right=np.ones(8, bool),
         is_organ=np.array([1, 1, 0, 0, 1, 0, 0, 0], bool),
         slice_uncertainty=np.array([0.1, 0.9, 0.2, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+        slice_expected=np.zeros(10),
         slice_errors=np.array([0, 6, 2, 4, 0, 0, 0, 0, 0, 0]),
         rank=0.5,
+        border=0.5,
         dice=0.5,
     )
 
@@ -58,9 +60,11 @@ def test_a_label_is_measured_near_it_alone_and_in_the_slices_that_show_it() -> N
     proposed[2:5, 4:10, 4:10] = True
     probability, uncertainty = proposed.astype(np.float32), np.zeros(proposed.shape, np.float32)
     uncertainty[4, 4:10, 4:10] = 0.8
+    probability[4, 4:10, 4:10] = 0.6
     found = calibration.of_label(proposed, truth, probability, uncertainty, Grid((40, 40, 6), (1.0, 1.0, 3.0)))
     assert found.slice_errors.tolist() == [0, 0, 36]
     assert found.slice_uncertainty.argmax() == 2
+    assert found.slice_expected == pytest.approx([0, 0, 36 * 0.4 * 3 / 1000])
     assert (~found.right).sum() == 36
     assert len(found.right) < proposed.size / 2  # what lies far away would flatter
     assert found.dice == pytest.approx(2 * 72 / (72 + 108))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from SemiSupSegLib.engine.rank import boundary_band, numbers
+from SemiSupSegLib.engine.rank import Numbers, boundary_band, mass_of
+from SemiSupSegLib.engine.rank import numbers as numbers_of
 from SemiSupSegLib.project.geometry import Grid
 
 pytestmark = pytest.mark.unit
@@ -20,6 +21,12 @@ def a_block(*, size: int = 12) -> np.ndarray:
 
 def constant(value: float) -> np.ndarray:
     return np.full((12, 12, 12), value, np.float32)
+
+
+def numbers(
+    proposed: np.ndarray, probability: np.ndarray, uncertainty: np.ndarray, mutual: np.ndarray, grid: Grid
+) -> Numbers:
+    return numbers_of(proposed, probability, uncertainty, mutual, mass_of(probability), grid)
 
 
 def test_volume_and_confidence_of_a_block():
@@ -51,24 +58,46 @@ def test_uncertainty_far_from_the_border_does_not_count():
     assert numbers(a_block(), constant(1), uncertainty, constant(0), ISOTROPIC).uncertainty_boundary == 0
 
 
-def test_the_worst_slice_is_where_the_border_is_most_uncertain():
+def test_each_slice_has_the_mean_uncertainty_of_its_border():
     uncertainty = constant(0.1)
     uncertainty[6] = 0.9
     found = numbers(a_block(), constant(1), uncertainty, constant(0), ISOTROPIC)
-    assert found.worst_slice == 6
     assert len(found.slices) == 12
     assert found.slices[6] == pytest.approx(0.9)
     assert found.slices[5] == pytest.approx(0.1)
 
 
-def test_the_tip_of_an_organ_is_not_the_worst_slice():
-    mask = a_block()
-    mask[9:11, 5, 5] = True  # one voxel a slice
-    uncertainty = constant(0.2)
-    uncertainty[11] = 1.0
-    uncertainty[5] = 0.5
-    grid = Grid((12, 12, 12), (3.0, 3.0, 3.0))
-    assert numbers(mask, constant(1), uncertainty, constant(0), grid).worst_slice == 5
+def test_what_is_expected_to_be_wrong_is_what_the_probabilities_say():
+    """Slow loop over the voxels; the worst slice is where most is expected to be wrong, in both directions."""
+    random = np.random.default_rng(0)
+    probability = np.where(a_block(), 0.9, 0.0).astype(np.float32)
+    probability[6] = np.where(a_block()[6], 0.6, 0.0)
+    probability[9, 2:9, 2:9] = random.uniform(0.2, 0.4, (7, 7))  # found nearly, and not proposed
+    probability[0] = 0.005  # far from everything, and too little to count
+    grid = Grid((12, 12, 12), (2.0, 2.0, 5.0))
+    found = numbers(a_block(), probability, constant(0), constant(0), grid)
+    expected = [0.0] * 12
+    for k, j, i in np.ndindex(12, 12, 12):
+        p = float(probability[k, j, i])
+        expected[k] += 1 - p if a_block()[k, j, i] else (p if p >= 0.01 else 0)
+    assert found.errors_ml == pytest.approx([20 / 1000 * e for e in expected])
+    assert found.worst_slice == 9
+    inside = float(probability[a_block()].sum())
+    mass = float(probability[probability >= 0.01].sum())
+    assert found.expected_dice == pytest.approx(2 * inside / (64 + mass))
+
+
+def test_the_expected_dice_is_the_dice_on_average():
+    """The truth drawn from the probabilities, again and again."""
+    random = np.random.default_rng(1)
+    probability = random.uniform(0.02, 0.98, (12, 12, 12)).astype(np.float32)
+    proposed = probability > 0.5
+    dice = []
+    for _ in range(200):
+        truth = random.random(probability.shape) < probability
+        dice.append(2 * (proposed & truth).sum() / (proposed.sum() + truth.sum()))
+    found = numbers(proposed, probability, constant(0), constant(0), ISOTROPIC)
+    assert found.expected_dice == pytest.approx(np.mean(dice), abs=0.002)
 
 
 def test_parts_are_pieces_that_are_large_enough():
@@ -88,11 +117,12 @@ def test_parts_are_pieces_that_are_large_enough():
 def test_an_empty_proposal_is_measured_where_it_came_nearest():
     uncertainty = constant(0)
     uncertainty[3, 4, 5], uncertainty[2, 4, 5], uncertainty[9, 9, 9] = 0.8, 0.6, 0.1
-    found = numbers(np.zeros((12, 12, 12), bool), constant(0.2), uncertainty, constant(0), ISOTROPIC)
+    probability = uncertainty / 2
+    found = numbers(np.zeros((12, 12, 12), bool), probability, uncertainty, constant(0), ISOTROPIC)
     assert found.empty
     assert (found.voxels, found.volume_ml, found.confidence, found.parts, found.largest_part) == (0, 0, 0, 0, 0)
     assert found.uncertainty_boundary == pytest.approx(0.7)
-    assert found.worst_slice == 3
+    assert (found.worst_slice, found.expected_dice) == (3, 0)
 
 
 def test_an_empty_proposal_without_any_doubt_has_none():
