@@ -50,7 +50,7 @@ from SemiSupSegLib.project.geometry import Grid, image_from_kji
 from SemiSupSegLib.project.labels import LabelSet
 from SemiSupSegLib.project.project import Project
 
-TAUGHT = 0.6
+TAUGHT, LATE = 0.6, 6000
 """Progress at which the steps are timed: after every warm-up, so that all terms are there."""
 RATE = 1e-4
 Seconds = tuple[float, float]
@@ -160,7 +160,7 @@ class Contest:
     def step(self, config: Config) -> Callable[[], None]:
         """A function that does one step, and waits for nothing."""
         state = TrainingState(config, self.project.label_set, self.fabric, probe(config, "cpu"))
-        state.iteration, state.progress = 600, TAUGHT
+        state.iteration, state.progress = LATE, TAUGHT
         batch = a_batch(self.project.label_set, self.args.rows, config.data.patch_size,
                         sdm=config.data.distance != "none")  # fmt: skip
         if hasattr(state.method, "control"):  # NonAdjLoss: the weight that epoch 0 would have found
