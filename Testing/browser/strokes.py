@@ -19,6 +19,8 @@ __all__ = ["HEADER", "busy", "row", "stroke"]
 BUSY = "import numpy as np\na = np.random.rand(600, 600)\nwhile True: a @ a"
 APART = 60
 """Pixels between two places of the mouse: more than the brush is wide."""
+COLUMNS = 3
+"""Of strokes: none crosses the place of another, which would look no different then."""
 WATCH = """
 ([x, y]) => {
   const area = document.querySelector("[data-view='Axial'] .ss-view");
@@ -71,9 +73,9 @@ def busy(processes: int) -> Iterator[None]:
 def stroke(tab: Any, number: int, of: int) -> float | None:
     """One short stroke in a place of its own, and how long its middle took to show."""
     box = tab.view("Axial")
-    columns = max(1, round(of**0.5))
-    x = box["x"] + box["width"] * (0.25 + 0.5 * (number % columns) / columns)
-    y = box["y"] + box["height"] * (0.25 + 0.5 * (number // columns) / columns)
+    rows = -(-of // COLUMNS)
+    x = box["x"] + box["width"] * (0.2 + 0.6 * (number % COLUMNS) / COLUMNS)
+    y = box["y"] + box["height"] * (0.25 + 0.5 * (number // COLUMNS) / rows)
     tab.page.wait_for_timeout(1200)  # the stroke before is stored, and all is at rest
     tab.page.mouse.move(x - APART, y)
     tab.page.wait_for_timeout(600)
