@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from SemiSupSegBrowser.Turns import HELD_SECONDS, REST_SECONDS, InTurn, Turns
@@ -84,7 +85,8 @@ def test_what_the_hand_does_in_one_moment_is_drawn_once(drawn, monkeypatch) -> N
         while len(seen) < 2:
             await asyncio.sleep(0)
 
-    asyncio.run(asyncio.wait_for(press_and_move(), 60))
-    assert seen == ["axial", "axial"]
-    view.schedule_render()  # before the server runs nothing is gathered
+    with ThreadPoolExecutor(1) as server:  # the browser's driver has a loop in this thread
+        server.submit(lambda: asyncio.run(asyncio.wait_for(press_and_move(), 60))).result()
+        assert seen == ["axial", "axial"]
+        server.submit(view.schedule_render).result()  # before the server's loop runs nothing is gathered
     assert len(seen) == 3

@@ -51,7 +51,7 @@ class Estimate:
     reason: str
 
 def plan(project, *, method, preset, minutes=None, iterations=None, spacing=None, backbone=None, activation=None,
-         seed=1, device="auto", options=None):
+         seed=1, device="auto", options=None, from_scratch=False):
     if method not in ("smile", "naive"):
         raise ConfigError(f"no method {method!r}")
     if minutes is None and iterations is None:
