@@ -44,35 +44,38 @@ class CasesPanel(Panel):
                 items=("case_filters", [{"title": "All cases", "value": ""},
                                         *({"title": s.capitalize(), "value": s} for s in STATUSES)]),
             )  # fmt: skip
-            with html.Div(classes="ss-scroll"), html.Table(classes="ss-table"):
-                with html.Tr():
-                    for title in ("case", "modality", "status", "organs"):
-                        html.Th(title)
-                    for title in ("round", "score"):  # narrow as the panel is, empty columns have no place in it
-                        html.Th(title, v_if=("cases.scored",))
-                    html.Th("")
-                with html.Tr(
-                    v_for="row in cases.rows", key="row.id", raw_attrs=[":data-case='row.id'"],
-                    classes=("['ss-row', row.current ? 'ss-current' : '']",),
-                    click=(self.on(session.show_case), "[row.id]"), title=("'Opens ' + row.id",),
-                ):  # fmt: skip
-                    html.Td("{{ row.current ? '▶ ' : '' }}{{ row.id }}")
-                    html.Td("{{ row.modality }}")
-                    html.Td("{{ row.status }}")
-                    with html.Td(title=("row.words",)):
-                        html.Span("{{ c.sign }}", v_for="c in row.chips", classes="ss-chip",
-                                  style=("{borderColor: c.colour}",))  # fmt: skip
-                    html.Td("{{ row.round }}", v_if=("cases.scored",), title="The model that predicted it last")
-                    html.Td("{{ row.score }}", v_if=("cases.scored",),
-                            title="How much its worst proposal needs a look")  # fmt: skip
-                    with html.Td():
-                        VBtn("{{ row.held ? 'held out' : 'hold out' }}", size="x-small", variant="text",
-                             classes="text-none", disabled=("!!may.holdOut",),
-                             v_on_click_stop=(self.on(self.hold), "[row.id]"),
-                             title=("may.holdOut || does.holdOut",))  # fmt: skip
+            self._table()
             html.Div("{{ cases.held }}", classes="ss-quiet")
         self.rule("holdOut", lambda: session.may_set_holdout,
                   "Keeps this case for scores only; training never sees it")  # fmt: skip
+
+    def _table(self) -> None:
+        with html.Div(classes="ss-scroll"), html.Table(classes="ss-table"):
+            with html.Tr():
+                for title in ("case", "modality", "status", "organs"):
+                    html.Th(title)
+                for title in ("round", "score"):  # narrow as the panel is, empty columns have no place in it
+                    html.Th(title, v_if=("cases.scored",))
+                html.Th("")
+            with html.Tr(
+                v_for="row in cases.rows", key="row.id", raw_attrs=[":data-case='row.id'"],
+                classes=("['ss-row', row.current ? 'ss-current' : '']",),
+                click=(self.on(self.session.show_case), "[row.id]"), title=("'Opens ' + row.id",),
+            ):  # fmt: skip
+                html.Td("{{ row.current ? '▶ ' : '' }}{{ row.id }}")
+                html.Td("{{ row.modality }}")
+                html.Td("{{ row.status }}")
+                with html.Td(title=("row.words",)):
+                    html.Span("{{ c.sign }}", v_for="c in row.chips", classes="ss-chip",
+                              style=("{borderColor: c.colour}",))  # fmt: skip
+                html.Td("{{ row.round }}", v_if=("cases.scored",), title="The model that predicted it last")
+                html.Td("{{ row.score }}", v_if=("cases.scored",),
+                        title="How much its worst proposal needs a look")  # fmt: skip
+                with html.Td():
+                    VBtn("{{ row.held ? 'held out' : 'hold out' }}", size="x-small", variant="text",
+                         classes="text-none", disabled=("!!may.holdOut",),
+                         v_on_click_stop=(self.on(self.hold), "[row.id]"),
+                         title=("may.holdOut || does.holdOut",))  # fmt: skip
 
     def content(self) -> dict[str, Any]:
         """See :meth:`.Panel.content`."""

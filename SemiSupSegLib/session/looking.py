@@ -25,6 +25,9 @@ MAPS = {"uncertainty": "Uncertainty", "mutual_information": "Mutual information"
 class Looking(Selection):
     """What is shown of the selected proposal."""
 
+    _measured: tuple[tuple[str, str, int | None], dict[str, Any]] | None = None
+    """Case, label and stamp of a prediction, and what it says of that label."""
+
     @property
     def may_worst_slice(self) -> str | None:
         """Why there is no worst slice; None when there is one."""
@@ -34,20 +37,12 @@ class Looking(Selection):
 
     def profile(self) -> NDArray[np.float64]:
         """Mean uncertainty of each slice k of the selected proposal, [0, 1]; empty without one."""
-        row = self.selected
-        said = None if row is None else self._prediction(row.case)
-        if row is None or said is None:
-            return np.zeros(0)
-        values = said.labels.get(row.label, {}).get("slices") or ()
-        return np.asarray([0.0 if v is None else v for v in values], np.float64)
+        return self._per_slice("slices")
 
     def expected_errors(self) -> NDArray[np.float64]:
         """What the model expects to be wrong in each slice k of the selected proposal, in its largest mean uncertainty
         at most: bars of [0, 1]; as :meth:`profile` where it was not measured."""
-        profile, row = self.profile(), self.selected
-        said = None if row is None else self._prediction(row.case)
-        values = () if row is None or said is None else said.labels.get(row.label, {}).get("errors_ml") or ()
-        errors = np.asarray([0.0 if v is None else v for v in values], np.float64)
+        profile, errors = self._per_slice("slices"), self._per_slice("errors_ml")
         if len(errors) != len(profile) or not errors.any():
             return profile
         return np.asarray(errors * (float(profile.max(initial=0)) / errors.max()))
@@ -140,6 +135,18 @@ class Looking(Selection):
             return (self._opened().predictions_folder / row.case / PREDICTION_FILE).stat().st_mtime_ns
         except OSError:
             return None
+
+    def _per_slice(self, name: str) -> NDArray[np.float64]:
+        """A measurement of each slice k of the selected proposal; empty without one. Its file is read once: timers ask
+        four times a second."""
+        row = self.selected
+        if row is None:
+            return np.zeros(0)
+        key = (row.case, row.label, self.prediction_stamp)
+        if self._measured is None or self._measured[0] != key:
+            said = self._prediction(row.case)
+            self._measured = (key, {} if said is None else said.labels.get(row.label, {}))
+        return np.asarray([0.0 if v is None else v for v in self._measured[1].get(name) or ()], np.float64)
 
     def _looked_at(self) -> tuple[Case, str, StoredPrediction]:
         require(None if self.selected is not None else "select a proposal first")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-from .core import require
 from .task import Thread
 from .touching import Touching
 from .words import counted
@@ -17,11 +16,7 @@ SAMPLE_CASES, SAMPLE_UNLABELLED = 6, 3
 
 
 class Sampling(Touching):
-    """The command of the sample project."""
-
-    def create(self, folder: Path, labels: Iterable[str] = ()) -> None:
-        """Make a new project and open it; the session has it."""
-        raise NotImplementedError
+    """The rule of the sample project, and its cases; the session has the command."""
 
     def may_make_sample(self, folder: Path) -> str | None:
         """Why no sample project can be made in a folder; None when one can."""
@@ -34,20 +29,9 @@ class Sampling(Touching):
         there = (folder / PROJECT_FILE).is_file()
         return "Sample project: there is a project already in this folder" if there else None
 
-    def make_sample(self, folder: Path) -> None:
-        """Make a project and open it; its cases come as a task, and the message after it says how many.
-
-        Args:
-            folder: may exist but hold no project.
-
-        Raises:
-            ProjectError: :meth:`may_make_sample` gives a reason.
-            OSError: the folder cannot be written.
-        """
-        folder = Path(folder)
-        require(self.may_make_sample(folder))
-        self.create(folder)
-        who = self.who
+    def _add_sample_cases(self) -> None:
+        """Into the project that was just made, as a task; the message after it says how many."""
+        folder, who = self._opened().root, self.who
         self._do(Thread("import", "making the SYNTHETIC sample cases", lambda tell: _write_sample(folder, who, tell)))
 
 

@@ -70,6 +70,20 @@ class Session(Sampling):
         Project.create(Path(folder), name=name, label_set=label_set)
         self.open(folder)
 
+    def make_sample(self, folder: Path) -> None:
+        """Make a project of SYNTHETIC cases and open it; they come as a task.
+
+        Args:
+            folder: may exist but hold no project.
+
+        Raises:
+            ProjectError: :meth:`may_make_sample` gives a reason.
+            OSError: the folder cannot be written.
+        """
+        require(self.may_make_sample(Path(folder)))
+        self.create(folder)
+        self._add_sample_cases()
+
     def open(self, folder: Path) -> None:
         """Open a project where it was left, and attach to its training. Another project is closed before.
 

@@ -58,6 +58,7 @@ class Touching(Stored):
         root = self._opened().root
 
         def work(_tell: object) -> Adjacency:
+            """Count in a project of the thread's own."""
             from ..project.adjacency import adjacency
             from ..project.project import Project
 

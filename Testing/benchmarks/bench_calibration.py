@@ -72,6 +72,8 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=8, help="Monte Carlo passes (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="where the picture goes (default: none is drawn)")
     args = parser.parse_args()
+    if not (args.project / "project.json").is_file() or not (args.test / "images").is_dir():
+        sys.exit(f"expected a project in {args.project}, and images/ and labels/ in {args.test}")
     with tempfile.TemporaryDirectory() as folder:
         words = ["--images", args.test / "images", "--output", folder, "--passes", args.passes, "--maps", "all"]
         semisupseg("predict", args.project, *words, "--json")

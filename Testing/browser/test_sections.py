@@ -75,6 +75,7 @@ def test_the_volume_is_seen_in_3d_only_once_it_is_asked_for(a_project, serve, op
     tab.picture("19_volume")
     tab.page.locator("#volume3d").click()
     until(lambda: colours() == empty)
+    assert tab.page.locator("#volume3d .text-primary").count() == 0  # and the button says so
 
 
 def test_strokes_one_after_the_other_are_all_stored(a_project, serve, open_page, until):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import numpy as np
@@ -201,6 +202,23 @@ def test_the_worst_slices_are_those_where_most_is_expected_to_be_wrong(a_project
     assert [a_session.worst_slice() for _ in range(4)] == [0, 4, 2, 2]
     assert a_session.profile().tolist() == said["slices"]
     assert a_session.expected_errors() == pytest.approx([0.4, 0, 0.4 / 3, 0, 0.8 / 3, 0])
+
+
+def test_the_bars_of_the_slices_read_a_prediction_once_until_there_is_another(
+    a_project, a_session, predict, box, monkeypatch
+) -> None:
+    from SemiSupSegLib.session import looking
+
+    a_session.select("c1", "spleen")
+    read, original = [], looking.read_prediction
+    monkeypatch.setattr(looking, "read_prediction", lambda *said: read.append(1) or original(*said))
+    for _look in range(3):  # a timer does
+        a_session.profile()
+        a_session.expected_errors()
+    assert len(read) <= 1
+    path = predict(a_project, "c1", {"spleen": box(3)}, spleen={"slices": [0.0, 0.7, 0, 0, 0, 0]}) / "prediction.json"
+    os.utime(path, ns=(1, 1))  # another moment, however fast the disk is
+    assert a_session.profile()[1] == 0.7
 
 
 def test_the_worst_slices_come_one_after_the_other(a_session: Session) -> None:
