@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,8 +12,9 @@ from ..project.annotation import label_mask
 from ..project.cases import Case
 from ..project.labels import LabelSet
 from ..project.project import Project
+from .prepared import PreparedCase
 
-__all__ = ["ct_statistics"]
+__all__ = ["ct_statistics", "label_shares"]
 
 BODY_HU = -500.0
 """Voxels above it are body rather than air or lung; used only where no label has a voxel."""
@@ -40,6 +43,25 @@ def ct_statistics(project: Project) -> tuple[float, float, float, float]:
     low, high = np.percentile(values, (0.5, 99.5))
     inside = np.clip(values, low, high)
     return float(low), float(high), float(inside.mean()), float(max(inside.std(), 1e-3))
+
+
+def label_shares(cases: Sequence[PreparedCase]) -> list[float | None]:
+    """What each label has of the voxels of those prepared cases in which it is complete, [0, 1]; None where there is no
+    such case."""
+    voxels: list[int] = []
+    found: list[list[int]] = []
+    for case in cases:
+        if case.everywhere.any():
+            layers = [np.bincount(layer.ravel()) for layer in np.asarray(case.labels)]
+            places = case.label_set.places
+            found.append([int(layers[p.layer][p.value]) if p.value < len(layers[p.layer]) else 0 for p in places])
+            voxels.append(int(np.prod(case.shape)))
+    said = [case.everywhere for case in cases if case.everywhere.any()]
+    shares: list[float | None] = []
+    for label in range(len(said[0]) if said else 0):
+        of = [row for row, everywhere in enumerate(said) if everywhere[label]]
+        shares.append(sum(found[r][label] for r in of) / sum(voxels[r] for r in of) if of else None)
+    return shares
 
 
 def _labelled(case: Case, label_set: LabelSet) -> NDArray[np.float64]:

@@ -8,8 +8,11 @@ within 90 steps, without anything new to learn from.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from ..data.prepared import PreparedCase
+from ..data.statistics import label_shares
 from ..errors import SemiSupSegError
 from ..jobs.protocol import EventKind
 from ..jobs.run import Run
@@ -22,14 +25,16 @@ from .state import METHOD_STATE
 __all__ = ["first_checkpoint"]
 
 
-def first_checkpoint(loop: Loop, earlier: Model | None) -> Checkpoint:
+def first_checkpoint(loop: Loop, earlier: Model | None, cases: Sequence[PreparedCase]) -> Checkpoint:
     """The run's very first checkpoint, at step 0; it is what a resume falls back to.
 
     Args:
         loop: gets networks and optimizers.
         earlier: the model to begin with; None: random weights.
+        cases: the prepared training cases, of which new labels take how large they are.
     """
     loop.build()
+    loop.state.expect(label_shares(cases))
     if earlier is not None:
         before = _its_checkpoint(loop, earlier)
         if before is not None:

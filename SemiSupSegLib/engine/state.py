@@ -129,6 +129,12 @@ class TrainingState:
             self.method.restore(checkpoint.networks[METHOD_STATE])
         self.iteration = checkpoint.step
 
+    def expect(self, shares: Sequence[float | None]) -> None:
+        """Tell the segmentor how large labels are, before it has learnt anything; see :meth:`.Segmentor.expect`."""
+        if shares:
+            self.segmentor.expect(shares)
+            self._averaging = self._averages()
+
     @torch.no_grad()
     def start_from(self, weights: dict[str, Tensor], old: Sequence[str], new: Sequence[str]) -> list[str]:
         """Begin with an earlier model's segmentor. Labels are matched by name, so that added ones start afresh.

@@ -87,7 +87,7 @@ def train(
         except _StopError:
             return _stopped_before(loop, checkpoint)
         if checkpoint is None:
-            checkpoint = first_checkpoint(loop, earlier)
+            checkpoint = first_checkpoint(loop, earlier, cases)
         if loop.go(cases, holdout, checkpoint):
             return Outcome(finished=False)
         return _finish(loop, loop.state.iteration, promotes=promotes)

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .label_sums import binary_sums, exclusive_sums
 from .reduce import check_same_shape, mean_over_processes, sum_over_processes
 
-__all__ = ["added_positives", "marginal_cross_entropy", "masked_bce", "masked_dice"]
+__all__ = ["added_positives", "marginal_cross_entropy", "masked_bce", "masked_dice", "segmentation_terms"]
 
 
 def masked_bce(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -70,9 +71,7 @@ def masked_dice(probability: Tensor, target: Tensor, known: Tensor) -> Tensor:
     volume = sum_over_processes(_per_label(torch.where(known > 0, probability, 0.0)))
     overlap = sum_over_processes(_per_label(torch.where(positive, probability, 0.0)))
     reference = sum_over_processes(_per_label(positive.to(probability.dtype)))
-    present = reference > 0
-    dice = 2 * overlap / (volume + reference).clamp(min=1)
-    return _mean_of_labels(1 - dice, present)
+    return _dice_loss(volume, overlap, reference)
 
 
 def added_positives(log_probability: Tensor, added: Tensor, valid: Tensor) -> Tensor:
@@ -136,6 +135,50 @@ def marginal_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Te
     total = mean_over_processes(per_voxel_weight.sum())
     scored = torch.where(per_voxel_weight > 0, -log_possible * per_voxel_weight, 0.0)
     return scored.sum() / _at_least_one(total)
+
+
+def segmentation_terms(
+    logits: Tensor, target: Tensor, weight: Tensor, scored: Tensor, *, exclusive: bool
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and soft Dice of the same logits, at a fraction of the time and memory of both by themselves.
+
+    The targets may be people's or a teacher's. See :mod:`.label_sums`.
+
+    Args:
+        logits: as :func:`masked_bce` takes them, or with ``exclusive`` as :func:`marginal_cross_entropy` does.
+        target: (B, K, *S) bool: where the label is.
+        weight: (B, K, *S) bool, or float >= 0: of the cross-entropy.
+        scored: (B, K, *S) bool: which voxels count for Dice.
+        exclusive: whether the labels exclude each other, in a softmax with a background.
+
+    Returns:
+        What :func:`masked_bce` (or :func:`marginal_cross_entropy`) and :func:`masked_dice` give, each 0 with gradient 0
+        when nothing counts.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    check_same_shape(target=target, weight=weight, scored=scored)
+    check_same_shape(logits=logits[:, 1:] if exclusive else logits, target=target)
+    loss, volume, overlap = (exclusive_sums if exclusive else binary_sums)(logits, target, weight, scored)
+    if exclusive:
+        cross_entropy = loss / _at_least_one(mean_over_processes(weight.amax(dim=1).to(loss.dtype).sum()))
+    else:
+        known = mean_over_processes(_count(weight, loss.dtype))
+        cross_entropy = _mean_of_labels(loss / _at_least_one(known), known > 0)
+    reference = _count(target & scored, loss.dtype)
+    return cross_entropy, _dice_loss(*map(sum_over_processes, (volume, overlap, reference)))
+
+
+def _dice_loss(volume: Tensor, overlap: Tensor, reference: Tensor) -> Tensor:
+    """Of sums over all processes, (K,)."""
+    return _mean_of_labels(1 - 2 * overlap / (volume + reference).clamp(min=1), reference > 0)
+
+
+def _count(values: Tensor, kind: torch.dtype) -> Tensor:
+    """(B, K, *S) bool or float summed to (K,), without a copy of bools as numbers."""
+    axes = (0, *range(2, values.ndim))
+    return (values.count_nonzero(dim=axes) if values.dtype == torch.bool else values.sum(dim=axes)).to(kind)
 
 
 def _exact(values: Tensor) -> Tensor:

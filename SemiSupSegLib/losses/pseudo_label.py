@@ -1,6 +1,6 @@
 # SimpleITK names the types of some of its methods only:
 # mypy: allow-untyped-calls
-"""Pseudo-labels: a teacher's probabilities as targets, and the terms that score targets of any origin."""
+"""Pseudo-labels: a teacher's probabilities as targets."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .consistency import activated
-from .masked import marginal_cross_entropy, masked_bce, masked_dice
-
-__all__ = ["largest_parts", "pseudo_labels", "segmentation_terms"]
+__all__ = ["largest_parts", "pseudo_labels"]
 
 
 def pseudo_labels(probability: Tensor, *, exclusive: bool, confidence: float = 0.5) -> tuple[Tensor, Tensor]:
@@ -55,26 +52,3 @@ def largest_parts(target: Tensor) -> Tensor:
             parts = sitk.ConnectedComponent(sitk.GetImageFromArray(masks[index].astype(np.uint8)))
             kept[index] = sitk.GetArrayFromImage(sitk.RelabelComponent(parts, sortByObjectSize=True)) == 1
     return torch.from_numpy(kept).to(target.device)
-
-
-def segmentation_terms(
-    logits: Tensor, target: Tensor, weight: Tensor, scored: Tensor, *, exclusive: bool
-) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and soft Dice of targets that are not known everywhere, be they people's or a teacher's.
-
-    Args:
-        logits: (B, K, *S), or (B, K + 1, *S) when exclusive.
-        target: (B, K, *S) bool.
-        weight: (B, K, *S) float >= 0: of each voxel and label in the cross-entropy; 0 leaves it out.
-        scored: (B, K, *S) bool: what counts for Dice.
-        exclusive: softmax: the cross-entropy is the marginal one.
-
-    Returns:
-        Two scalars as in :mod:`losses.masked`, each 0 with gradient 0 when nothing counts.
-
-    Raises:
-        ValueError: the shapes do not fit.
-    """
-    probability = activated(logits, exclusive=exclusive)[:, int(exclusive) :]
-    cross_entropy = marginal_cross_entropy if exclusive else masked_bce
-    return cross_entropy(logits, target, weight), masked_dice(probability, target, scored)

@@ -15,7 +15,7 @@ from ..config import Config as RunConfig
 from ..config import NetworkConfig, structure
 from ..data.batch import Batch
 from ..errors import ConfigError
-from ..losses.masked import added_positives, marginal_cross_entropy, masked_bce, masked_dice
+from ..losses.masked import added_positives, marginal_cross_entropy, masked_bce, segmentation_terms
 from ..networks.segmentor import Segmentor
 from ..project.labels import LabelSet
 
@@ -198,16 +198,14 @@ class Method:
         known, target, scored = batch.known, batch.target, self.scored(batch)
         if self.missing_is_background:
             known = scored = batch.valid.expand_as(known)
-        if self.exclusive:
-            terms = {"cross_entropy": marginal_cross_entropy(logits, target, known)}
-            log_probability = logits.float().log_softmax(dim=1)[:, 1:]
-        else:
-            terms = {"bce": masked_bce(logits, target, known)}
-            log_probability = F.logsigmoid(logits.float())
+        cross_entropy, dice = segmentation_terms(logits, target, known, scored, exclusive=self.exclusive)
+        terms = {"cross_entropy" if self.exclusive else "bce": cross_entropy}
         if self.config.dice_weight:
-            terms["dice"] = self.config.dice_weight * masked_dice(log_probability.exp(), target, scored)
+            terms["dice"] = self.config.dice_weight * dice
         if batch.pseudo is not None:  # relabelled positives: a weight of their own, never known, never excluding others
             added = batch.pseudo & ~known & self.possible(batch)
+            exact = logits.float()
+            log_probability = exact.log_softmax(dim=1)[:, 1:] if self.exclusive else F.logsigmoid(exact)
             positives = added_positives(log_probability, added, batch.valid)
             terms["added"] = ADDED_WEIGHT * self.pseudo_weight * positives
         if (implied := self.implied(batch)) is not None and not self.missing_is_background:

@@ -19,8 +19,9 @@ from ..config import Config as RunConfig
 from ..config import NetworkConfig
 from ..data.batch import Batch
 from ..losses.consistency import activated
+from ..losses.masked import segmentation_terms
 from ..losses.mixing import Mixture, pairs, random_box
-from ..losses.pseudo_label import largest_parts, pseudo_labels, segmentation_terms
+from ..losses.pseudo_label import largest_parts, pseudo_labels
 from .base import Method, MethodConfig, Step, rampup
 
 if TYPE_CHECKING:

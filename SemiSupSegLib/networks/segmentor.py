@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,10 @@ __all__ = ["Segmentor", "SegmentorOutput"]
 
 _HEADS = ("logits", "sdm")
 PRIOR = 0.05
-"""Share of voxels that a label is expected to have before anything was learnt (Lin et al., ICCV 2017, 3.3)."""
+"""Share of voxels that a label is expected to have before anything was learnt (Lin et al., ICCV 2017, 3.3), unless the
+data say that it is smaller: see :meth:`Segmentor.expect`."""
+LEAST_PRIOR = 0.001
+"""Patches are centred on labels, so that they hold more of a small one than the volumes do."""
 
 
 class SegmentorOutput(NamedTuple):
@@ -59,6 +63,24 @@ class Segmentor(nn.Module):
         if not self.exclusive:  # begin by expecting a label hardly anywhere: steps are not spent on learning that
             nn.init.constant_(self.head.bias, math.log(PRIOR / (1 - PRIOR)))
         self.sdm_head = ChannelDropoutHead(features, labels, config.dropout) if "sdm" in heads else None
+
+    @torch.no_grad()
+    def expect(self, shares: Sequence[float | None]) -> None:
+        """Before anything was learnt: begin with what each label has of the voxels, 0.001 to 0.05.
+
+        A label of a thousandth of the volume would otherwise first have to be unlearnt, which takes longer than the
+        first results may take: Adam moves a bias by about its learning rate a step.
+
+        Args:
+            shares: of each label, [0, 1]; None where it is not known, which is taken for the largest.
+        """
+        known = torch.tensor([PRIOR if share is None else share for share in shares], dtype=self.head.bias.dtype)
+        prior = known.clamp(LEAST_PRIOR, PRIOR).to(self.head.bias.device)
+        if self.exclusive:
+            rest = (1 - prior.sum()).clamp(min=PRIOR)
+            self.head.bias.copy_(torch.cat((rest[None], prior)).log())
+        else:
+            self.head.bias.copy_(prior.logit())
 
     def forward(self, image: Tensor) -> SegmentorOutput:
         """All heads of an image (B, M, *S) of any size."""

@@ -329,3 +329,17 @@ def test_bfloat16_learns_as_float32_does() -> None:
     assert exact[-1] < 0.5 * exact[0]
     assert ((reduced - exact).abs() <= 0.15 * exact + 0.02).all()
     assert abs(reduced[-1] - exact[-1]) < 0.05
+
+
+def test_a_small_label_is_expected_in_few_voxels_from_the_start() -> None:
+    segmentor = a_segmentor()
+    segmentor.expect([0.3, 0.004, None])
+    assert segmentor.head.bias.sigmoid().tolist() == pytest.approx([0.05, 0.004, 0.05], rel=1e-5)
+    segmentor.expect([0.3, 0.0, 0.0])
+    assert segmentor.head.bias.sigmoid()[1].item() == pytest.approx(0.001, rel=1e-5)
+
+
+def test_so_it_is_in_a_softmax_whose_background_has_the_rest() -> None:
+    segmentor = a_segmentor(activation="softmax")
+    segmentor.expect([0.05, 0.01, 0.002])
+    assert segmentor.head.bias.softmax(0).tolist() == pytest.approx([0.938, 0.05, 0.01, 0.002], rel=1e-5)
