@@ -27,7 +27,7 @@ from ..project.paths import slug
 from ..project.predictions import FORMAT_VERSION, LABELS_FILE, PREDICTION_FILE
 from .model import Model
 from .prediction import THRESHOLD, Prediction, Proposed
-from .rank import Numbers, mass_of, numbers
+from .rank import Mass, Numbers, mass_of, numbers
 
 __all__ = ["Layout", "Maps", "replace_prediction", "write_files"]
 
@@ -162,7 +162,7 @@ class _Writer:
     def __init__(self, prediction: Prediction, layout: Layout, with_maps: bool) -> None:
         self.prediction, self.layout, self.with_maps = prediction, layout, with_maps
         self.largest = np.zeros(prediction.grid.shape, np.float32)
-        self.mass: dict[int, NDArray[np.floating[Any]]] = {}
+        self.mass: dict[int, Mass] = {}
         """By channel: voxels expected to be the label, in each slice."""
 
     def write(self, kind: str, channel: int, values: NDArray[np.float32]) -> None:

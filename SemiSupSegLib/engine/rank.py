@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from ..project.geometry import Grid
 from .parts import PART_ML
 from .surface import distance_mm, eroded
 
-__all__ = ["Numbers", "boundary_band", "mass_of", "numbers"]
+__all__ = ["Mass", "Numbers", "boundary_band", "mass_of", "numbers"]
 
 BAND_MM = 3.0
 """Half the width of the band round the proposed border in which a person would look for errors."""
@@ -22,6 +22,10 @@ PART_SHARE = 0.01
 """A connected piece counts as a part from this share of the proposal, or from the volume :data:`.parts.PART_ML`."""
 LEAST = 0.01
 """Probabilities below it count as 0 where errors are expected: far from an organ there are millions of such voxels."""
+LEAST_SAID = 0.2
+"""The same for the Dice that people are told. After a short training small probabilities lie all over the volume, and
+add up to more than the organ: they tell a poor proposal from a good one, but as a number they are far too low
+(``Testing/benchmarks/bench_calibration.py``)."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -45,7 +49,9 @@ class Numbers:
     largest_part: float
     """Share of the proposal that is in its largest piece, [0, 1]; 0 for an empty one."""
     expected_dice: float
-    """Dice with the truth that the probabilities lead one to expect, [0, 1]; 0 for an empty proposal."""
+    """Dice with the truth that the probabilities lead one to expect, [0, 1]; 0 for an empty proposal. For people."""
+    doubt: float
+    """What small probabilities, too, lead one to expect that the proposal lacks to a Dice of 1, [0, 1]. For ranking."""
     worst_slice: int
     """k on the image's own grid: where most voxels are expected to be wrong."""
     errors_ml: tuple[float, ...]
@@ -60,14 +66,23 @@ class Numbers:
         return {**asdict(self), "slices": [round(s, 4) for s in self.slices], "errors_ml": errors}
 
 
-def mass_of(probability: Floats) -> Floats:
-    """Voxels that are expected to be a label in each slice k: the sum of its probabilities (k, j, i), of those that
-    count."""
-    return np.asarray(np.where(probability >= LEAST, probability, 0).sum(axis=(1, 2), dtype=float))
+class Mass(NamedTuple):
+    """Voxels that are expected to be a label: the sum of its probabilities."""
+
+    slices: Floats
+    """In each slice k, of those of at least 0.01."""
+    said: float
+    """In all, of those of at least 0.2."""
+
+
+def mass_of(probability: Floats) -> Mass:
+    """Of the probabilities (k, j, i) of a label."""
+    counted = np.where(probability >= LEAST, probability, 0)
+    return Mass(counted.sum(axis=(1, 2), dtype=float), float(counted[counted >= LEAST_SAID].sum(dtype=float)))
 
 
 def numbers(
-    proposed: NDArray[np.bool_], probability: Floats, uncertainty: Floats, mutual: Floats, mass: Floats, grid: Grid
+    proposed: NDArray[np.bool_], probability: Floats, uncertainty: Floats, mutual: Floats, mass: Mass, grid: Grid
 ) -> Numbers:
     """Measure a proposal.
 
@@ -80,7 +95,7 @@ def numbers(
         probability: (k, j, i) of this label; only the proposed voxels are looked at.
         uncertainty: (k, j, i) predictive entropy, [0, 1].
         mutual: (k, j, i) mutual information, [0, 1].
-        mass: (K,) what :func:`mass_of` gives of all its probabilities.
+        mass: what :func:`mass_of` gives of all its probabilities.
         grid: the image's.
     """
     box = bounding_box(proposed)
@@ -93,7 +108,7 @@ def numbers(
     counts, inside = proposed.sum(axis=(1, 2)), np.zeros(len(proposed))
     if box is not None:
         inside[box[0]] = np.where(proposed[box], probability[box], 0).sum(axis=(1, 2), dtype=float)
-    errors = (counts - inside) + np.maximum(mass - inside, 0)
+    errors = (counts - inside) + np.maximum(mass.slices - inside, 0)
     voxels = int(counts.sum())
     parts, largest = (0, 0.0) if box is None else _parts(proposed[box], grid)
     return Numbers(
@@ -104,7 +119,8 @@ def numbers(
         mutual_information_boundary=float(m.mean(dtype=float)) if m.size else 0.0,
         parts=parts,
         largest_part=largest,
-        expected_dice=float(2 * inside.sum() / max(voxels + mass.sum(), 1e-9)),
+        expected_dice=float(2 * inside.sum() / max(voxels + mass.said, 1e-9)),
+        doubt=float(1 - 2 * inside.sum() / max(voxels + mass.slices.sum(), 1e-9)),
         worst_slice=int(errors.argmax()),
         errors_ml=tuple((errors * grid.voxel_mm3 / 1000).tolist()),
         slices=_profile(uncertainty[where], band, where[0].start, proposed.shape[0]),

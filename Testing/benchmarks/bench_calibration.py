@@ -59,6 +59,8 @@ class Found:
     slice_errors: NDArray[np.integer]
     rank: float
     """What the model expects to lack to a Dice of 1, by which proposals are ranked."""
+    expected: float
+    """The Dice that the review says is to be expected."""
     border: float
     """Mean uncertainty at the border."""
     dice: float
@@ -123,7 +125,8 @@ def of_label(
         slice_uncertainty=np.asarray(said.slices)[shown],
         slice_expected=np.asarray(said.errors_ml)[shown],
         slice_errors=wrong.sum(axis=(1, 2))[shown],
-        rank=1 - said.expected_dice,
+        rank=said.doubt,
+        expected=said.expected_dice,
         border=said.uncertainty_boundary,
         dice=2 * float((proposed & truth).sum()) / float(proposed.sum() + truth.sum()),
     )
@@ -193,6 +196,9 @@ def report(found: list[Found]) -> None:
     print(f"| of its mean uncertainty at the border | {slices[1]:.2f} |")
     print(f"| correlation of a proposal's rank with 1 - Dice | {cases[0]:.2f} |")
     print(f"| of its mean uncertainty at the border | {cases[1]:.2f} |")
+    said = np.array([f.expected for f in found])
+    off = f"{said.mean():.2f} / {np.abs(said - (1 - lost)).mean():.2f}"
+    print(f"| Dice that the review says is to be expected, mean / how far off | {off} |")
 
 
 def draw(found: list[Found], path: Path, caption: str) -> None:

@@ -84,10 +84,19 @@ def test_what_is_expected_to_be_wrong_is_what_the_probabilities_say():
     assert found.worst_slice == 9
     inside = float(probability[a_block()].sum())
     mass = float(probability[probability >= 0.01].sum())
-    assert found.expected_dice == pytest.approx(2 * inside / (64 + mass))
+    assert found.doubt == pytest.approx(1 - 2 * inside / (64 + mass))
 
 
-def test_the_expected_dice_is_the_dice_on_average():
+def test_many_small_probabilities_rank_a_proposal_but_are_not_what_people_are_told():
+    """A network that has seen few steps leaves them all over the volume."""
+    clean = np.where(a_block(), 0.9, 0.0).astype(np.float32)
+    hazy = np.where(a_block(), 0.9, 0.04).astype(np.float32)
+    one, other = (numbers(a_block(), p, constant(0), constant(0), ISOTROPIC) for p in (clean, hazy))
+    assert other.doubt > one.doubt + 0.2
+    assert other.expected_dice == one.expected_dice == pytest.approx(2 * 0.9 / (1 + 0.9))
+
+
+def test_what_a_proposal_is_expected_to_lack_is_what_it_lacks_on_average():
     """The truth drawn from the probabilities, again and again."""
     random = np.random.default_rng(1)
     probability = random.uniform(0.02, 0.98, (12, 12, 12)).astype(np.float32)
@@ -97,7 +106,7 @@ def test_the_expected_dice_is_the_dice_on_average():
         truth = random.random(probability.shape) < probability
         dice.append(2 * (proposed & truth).sum() / (proposed.sum() + truth.sum()))
     found = numbers(proposed, probability, constant(0), constant(0), ISOTROPIC)
-    assert found.expected_dice == pytest.approx(np.mean(dice), abs=0.002)
+    assert 1 - found.doubt == pytest.approx(np.mean(dice), abs=0.002)
 
 
 def test_parts_are_pieces_that_are_large_enough():

@@ -1,0 +1,1 @@
+"""Annotation rounds with a simulated person: what is corrected first, and what that is worth."""
