@@ -129,12 +129,31 @@ def plan(
         patch_size=_patch(volume, grid_mm, multiple, chosen.patch_voxels),
         intensity="ct" if all(c.modality == "CT" for c in project.train_cases()) else "zscore",
     )
-    train = TrainConfig(minutes=minutes, iterations=iterations, batch_size=chosen.batch_size, seed=seed, device=device)
+    train = TrainConfig(
+        minutes=minutes,
+        iterations=iterations,
+        batch_size=chosen.batch_size,
+        learning_rate=_learning_rate(len(project.label_set)),
+        seed=seed,
+        device=device,
+    )
     config = Config(method=method, options=options, data=data, network=network, train=train)
     own = method_named(method)(config.options, project.label_set, config.network)
     own.from_scratch = from_scratch
     config = with_wishes(own.adapt(config, project), wished)
     return _fitted(project, _divisible(config), _multiple(config.network))
+
+
+def _learning_rate(labels: int) -> float:
+    """The usual rate for a few labels, up to four times as much for many.
+
+    Losses are means over the labels, so that the 140 of a brain pull 140 ways: at the usual rate they have learnt
+    hardly anything when a CPU's minutes are over (``Testing/benchmarks/README.md``).
+    """
+    return TrainConfig.learning_rate * min(max(math.sqrt(labels / FEW_LABELS), 1.0), FASTEST)
+
+
+FEW_LABELS, FASTEST = 8, 4.0
 
 
 def estimate(project: Project, config: Config) -> Estimate:

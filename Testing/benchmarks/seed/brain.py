@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,6 @@ from .rows import Row, methods_there, read_rows
 from .runs import caption, cohort, make_rows, project, publish, scored, train
 
 WITH = "+unlabelled"
-RECIPE = ("train.learning_rate=0.004",)
-"""Of all rows: with about 140 labels the usual rate has learnt nothing yet when a CPU's minutes are over."""
 START = "start"
 COLUMNS = (
     Column("Dice", "dice"),
@@ -44,7 +41,7 @@ MEANING = (
 
 def make(args: argparse.Namespace) -> None:
     """Pretrained for the whole budget, against pretrained for a share of it and constrained for the rest."""
-    rows = [replace(row, options=(*RECIPE, *row.options)) for row in read_rows(args.methods, methods_there())]
+    rows = read_rows(args.methods, methods_there())
     records = Records(args.output, settings(args))
     folders = {False: cohort(args, "labelled", unlabelled=0), True: cohort(args)}
 
@@ -67,7 +64,7 @@ def _constrain(
     start = args.output / f"start_{seed}"
     told = start / "told.json"
     if not told.is_file():
-        plain = Row(START, "smile", row.backbone, RECIPE)
+        plain = Row(START, "smile", row.backbone, ())
         said = train(project(start, folders[False]), plain, seed, args, **_part(args, args.pretraining))
         records.append({"row": START, "seed": seed, "date": "", "load_before": None,
                         **_record(start, said, args, folders[False])})  # fmt: skip

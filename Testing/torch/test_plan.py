@@ -1,0 +1,37 @@
+"""What is planned for a run, as a user sees it in its config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from SemiSupSegLib.engine.plan import plan
+from SemiSupSegLib.project.annotation import Annotation, State
+from SemiSupSegLib.project.geometry import image_from_kji
+from SemiSupSegLib.project.labels import LabelSet
+from SemiSupSegLib.project.project import Project
+from SemiSupSegLib.project.synthetic import ORGANS, synthetic_case
+
+pytestmark = pytest.mark.unit
+
+
+def a_project(folder: Path, labels: int) -> Project:
+    """One annotated case, with so many labels in all."""
+    names = [*ORGANS, *(f"region {n}" for n in range(labels - len(ORGANS)))]
+    project = Project.create(folder, label_set=LabelSet.from_names(names))
+    made = synthetic_case(1, size=(36, 30, 24))
+    complete = {name: Annotation(State.COMPLETE) for name in ORGANS}
+    image = image_from_kji(made.image, made.grid)
+    project.add_case("c1", image, labels=made.labels[None], annotations=complete, modality="MR", who="me")
+    return project
+
+
+@pytest.mark.parametrize(("labels", "rate"), [(5, 0.001), (32, 0.002), (140, 0.004)])
+def test_many_labels_are_learnt_at_a_higher_rate(tmp_path: Path, labels: int, rate: float) -> None:
+    assert plan(a_project(tmp_path / "p", labels), iterations=1).train.learning_rate == pytest.approx(rate)
+
+
+def test_papers_keep_their_rate_however_many_labels_there_are(tmp_path: Path) -> None:
+    project = a_project(tmp_path / "p", 140)
+    assert plan(project, method="uamt", iterations=1, options={"paper": True}).train.learning_rate == 0.01
