@@ -65,7 +65,7 @@ def test_strokes_are_for_training_alone(ten_cases: Path, tmp_path: Path) -> None
     assert not (cohort / "train" / "labels").exists()
 
 
-def test_a_row_is_named_by_all_that_differs(ten_cases: Path) -> None:
+def test_a_row_is_named_by_all_that_differs() -> None:
     said = argparse.Namespace(
         method="auto", iterations=None, minutes=None, labelled=4, option=["train.learning_rate=0.002"]
     )
