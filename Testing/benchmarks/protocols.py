@@ -11,7 +11,7 @@ The same commands for all: import, train with a preset and its budget, predict, 
 the parts that the tool keeps. Test cases never enter the project, and there is no hold-out. `--dev` leaves them out of
 everything and tests on training cases that the protocol does not annotate: for trying things out (`--option`), so that
 nothing is chosen on the test cases. Each row that is done is a line of OUTPUT/scores.jsonl; an interrupted protocol
-goes on where it was.
+goes on where it was. OUTPUT/pictures.png shows the same slice of a test case after each budget, beside the reference.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from seed.arguments import DATA, REPOSITORY
 from seed.records import Records
 
 from SemiSupSegLib.config import PRESETS
+from SemiSupSegLib.project.paths import slug
 
 ALL = "all labels"
 
@@ -71,6 +72,7 @@ def main() -> None:
             if not records.has(name, seed):
                 records.append({"row": name, "seed": seed, **row(protocol, preset, seed, args)})
     report(records.all(), args)
+    draw(records.all(), args)
 
 
 def read_arguments() -> argparse.Namespace:
@@ -109,7 +111,8 @@ def row_name(preset: str, args: argparse.Namespace) -> str:
 def row(protocol: Protocol, preset: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """Train, predict, evaluate; steps, minutes and scores."""
     args.output.mkdir(parents=True, exist_ok=True)
-    cohort, project, output = (args.output / name for name in ("cohort", "project", "predictions"))
+    cohort, project = (args.output / name for name in ("cohort", "project"))
+    output = predictions(args.output, row_name(preset, args), seed)
     for folder in (cohort, project, output):
         shutil.rmtree(folder, ignore_errors=True)
     cases(protocol, cohort, args)
@@ -156,6 +159,11 @@ def without_test(data: Path, inner: Path, protocol: Protocol) -> None:
     shutil.copy(data / "dataset.json", inner)
 
 
+def predictions(output: Path, row: str, seed: int) -> Path:
+    """Where a row's proposals for the test cases are."""
+    return output / "predictions" / f"{slug(row)}_{seed}"
+
+
 def report(records: Iterable[dict[str, Any]], args: argparse.Namespace) -> None:
     """A Markdown table, also in OUTPUT/table.md."""
     labels = list(dict.fromkeys(label for r in records for label in r["summary"]["dice"] if label != ALL))
@@ -172,6 +180,23 @@ def report(records: Iterable[dict[str, Any]], args: argparse.Namespace) -> None:
     text = "\n".join(lines)
     (args.output / "table.md").write_text(text + "\n", encoding="utf-8")
     print(text)
+
+
+def draw(records: Iterable[dict[str, Any]], args: argparse.Namespace) -> None:
+    """The slice of the first test case that shows most of the labels: the reference, and the proposal of each row."""
+    from seed.slices import Panel, panels, slice_of
+
+    test = args.output / "cohort" / "test"
+    image = min((test / "images").iterdir())
+    case, k = image.name.split(".")[0], None
+    shown = []
+    for title, folder in [("reference", test), *((f"{r['row']}\nDice of all cases {r['summary']['dice'][ALL]:.3f}",
+                                                 predictions(args.output, r["row"], r["seed"]))
+                                                for r in records if r["seed"] == args.seeds[0])]:  # fmt: skip
+        if folder.is_dir():
+            k, grey, labels = slice_of(image, folder, case, k)
+            shown.append(Panel(title, grey, labels))
+    panels(shown, args.output / "pictures.png", f"{args.data.name}, {case}, slice {k}")
 
 
 def _number(value: float | None, digits: int) -> str:
