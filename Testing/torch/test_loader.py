@@ -70,6 +70,11 @@ def first(count: int, source: PatchSource, **kwargs: Any) -> list[Batch]:
         return list(islice(batches, count))
 
 
+# A machine of one core is told that two workers are many; that is no fault of ours.
+TWO_WORKERS = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+
+
+@TWO_WORKERS
 def test_workers_change_nothing_and_end_with_the_loader(a_source: Callable[..., PatchSource]) -> None:
     expected = first(6, a_source())
     before = set(psutil.Process().children(recursive=True))
@@ -84,6 +89,7 @@ def test_workers_change_nothing_and_end_with_the_loader(a_source: Callable[..., 
     batches.close()  # twice does nothing
 
 
+@TWO_WORKERS
 @pytest.mark.parametrize("settings", [{"distance": "crop", "augmentation": "uamt"}, {"distance": "volume"}])
 def test_workers_change_no_distance(a_source: Callable[..., PatchSource], settings: dict[str, Any]) -> None:
     sources = [a_source(data=settings), a_source(data=settings)]
