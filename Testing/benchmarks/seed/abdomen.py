@@ -72,7 +72,7 @@ def report(args: argparse.Namespace, records: list[dict[str, Any]], order: list[
     kept = {r["missing"]: [] for r in records}
     for r in records:
         kept[r["missing"]].append(r["kept"])
-    left = ", ".join(f"{min(n)}–{max(n)} at {rate:g}" for rate, n in kept.items())
+    left = ", ".join(f"{min(n)}–{max(n)} at {rate:g}" for rate, n in sorted(kept.items()))
     parts = [f"{said}. Annotations left: {left}.", MEANING]
     for components in ("all", "largest"):
         title = "As predicted:" if components == "all" else "Only the largest component of each label:"
@@ -82,7 +82,7 @@ def report(args: argparse.Namespace, records: list[dict[str, Any]], order: list[
            f"bars: standard deviation over seeds; {said}")  # fmt: skip
     precision = precisions(records)
     if precision:
-        panels = {f"{method}, missing {rate:g}": lines for (method, rate), lines in precision.items()}
+        panels = {f"{method}, missing {rate:g}": precision[method, rate] for method, rate in sorted(precision)}
         labels = ("round", "share of the added voxels that is right")
         panels_of_rounds(panels, labels, args.output / "abdomen_precision.png", f"thin: single seeds; {said}")
     publish(args, *parts)
