@@ -68,10 +68,13 @@ def curves(
 def panels_of_rounds(
     panels: dict[str, dict[str, list[list[float]]]], labels: tuple[str, str], path: Path, caption: str
 ) -> None:
-    """One panel each, with one line a name: the mean over repetitions, which are thin lines; x counts from 1."""
+    """One panel each, with one line a name: the mean over repetitions, which are thin lines; x counts from 1. A name
+    has the same colour in all panels."""
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     figure, axes = plt.subplots(1, len(panels), figsize=(2.9 * len(panels), 3.4), squeeze=False, sharey=True)
     for axis, (title, lines) in zip(axes[0], panels.items(), strict=True):
-        for number, (name, repetitions) in enumerate(lines.items()):
+        for name, repetitions in lines.items():
+            number = names.index(name)
             longest = max(map(len, repetitions))
             table = np.full((len(repetitions), longest), np.nan)
             for place, repetition in enumerate(repetitions):
@@ -86,7 +89,8 @@ def panels_of_rounds(
         axis.grid(alpha=0.3)
     axes[0][0].set_ylabel(labels[1])
     axes[0][0].set_ylim(0, 1.02)
-    axes[0][-1].legend(fontsize=7)
+    fullest = max(axes[0], key=lambda axis: len(axis.get_legend_handles_labels()[1]))
+    fullest.legend(fontsize=7)
     save(figure, path, caption)
 
 
