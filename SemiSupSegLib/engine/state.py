@@ -202,6 +202,7 @@ def _warm_average(decay: float) -> Any:
 
     @torch.no_grad()
     def average(averages: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        """Move all averages towards the current weights; ``count``: steps that they are of."""
         keep = min(decay, (1.0 + int(count)) / (10.0 + int(count)))
         real = [(a, c) for a, c in zip(averages, current, strict=True) if a.is_floating_point()]
         if real:

@@ -15,12 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .reduce import exact
+
 __all__ = ["LabelSums", "binary_sums", "exclusive_sums"]
 
 LabelSums = tuple[Tensor, Tensor, Tensor]
 """Weighted cross-entropy; probabilities of the voxels that are scored; those of scored voxels that are the label."""
 VOXELS = 4096
-"""Of a piece with all its labels."""
+"""Of a piece with all its labels, on a CPU. A GPU has no use for small pieces: it takes a patch at once."""
 SOFT = 40.0
 """From here on log(1 + exp(z)) is z, in float64 too."""
 LARGE = 1e30
@@ -64,6 +66,7 @@ class _BinarySums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, weight: Tensor, scored: Tensor) -> LabelSums:
+        """Three sums a label; only what came in is kept."""
         logits = logits.contiguous()  # channels-last would be read as a whole for each label
         ctx.save_for_backward(logits, target, weight, scored)
         found = []
@@ -78,6 +81,7 @@ class _BinarySums(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_loss: Tensor, of_volume: Tensor, of_overlap: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradient of the logits, from the sigmoids computed once more."""
         logits, target, weight, scored = ctx.saved_tensors
         gradient = torch.empty_like(logits)
         for label in range(logits.shape[1]):
@@ -92,7 +96,7 @@ class _BinarySums(torch.autograd.Function):
 def _channel_of(label: int, logits: Tensor, *others: Tensor) -> Iterator[Tensor]:
     """One label of logits and masks, (B x voxels,) numbers of the same kind; infinite logits become very large ones, as
     0 times infinity is no number."""
-    z = _exact(logits[:, label]).flatten().clamp(-LARGE, LARGE)
+    z = exact(logits[:, label]).flatten().clamp(-LARGE, LARGE)
     return iter((z, *(other[:, label].to(z.dtype).flatten() for other in others)))
 
 
@@ -101,6 +105,7 @@ class _ExclusiveSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, weight: Tensor, scored: Tensor) -> LabelSums:
+        """Sums over all pieces; only what came in is kept."""
         ctx.save_for_backward(logits, target, weight, scored)
         kind = torch.float64 if logits.dtype == torch.float64 else torch.float32
         sums = torch.zeros((2, target.shape[1]), dtype=kind, device=logits.device)
@@ -117,6 +122,7 @@ class _ExclusiveSums(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_loss: Tensor, of_volume: Tensor, of_overlap: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradient of the logits, from the softmax computed once more."""
         logits, target, weight, scored = ctx.saved_tensors
         gradient = torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
         for (row, voxels), z, t, w, s in _pieces(logits, target, weight, scored):
@@ -140,22 +146,25 @@ def _softmax(z: Tensor) -> tuple[Tensor, Tensor]:
 def _possible(z: Tensor, t: Tensor, w: Tensor) -> Tensor:
     """(n,) logarithm of the sum of exponentials of what may be there: the label that is known to be, or the background
     and all that is not ruled out."""
-    if bool((w > 0).all()):
-        return z.gather(0, _channel(t)[None])[0]
-    return _masked(z, t, w).logsumexp(dim=0)
+    channel = _settled(t, w)
+    return _masked(z, t, w).logsumexp(dim=0) if channel is None else z.gather(0, channel[None])[0]
 
 
 def _minus_possible(piece: Tensor, slope: Tensor, z: Tensor, t: Tensor, w: Tensor) -> Tensor:
     """``piece`` without the gradient of :func:`_possible`; ``piece`` is used up."""
-    if bool((w > 0).all()):
-        return piece.scatter_add_(0, _channel(t)[None], -slope[None])
-    return piece - slope * _masked(z, t, w).softmax(dim=0)
+    channel = _settled(t, w)
+    if channel is None:
+        return piece - slope * _masked(z, t, w).softmax(dim=0)
+    return piece.scatter_add_(0, channel[None], -slope[None])
 
 
-def _channel(t: Tensor) -> Tensor:
-    """(n,) channel of the label that is there, 0 where none is. Labels that share voxels have no softmax."""
+def _settled(t: Tensor, w: Tensor) -> Tensor | None:
+    """(n,) the one channel that may be there, 0 where no label is; None when something is unknown or has two labels."""
+    if not bool((w > 0).all()):
+        return None
     numbers = torch.arange(1, len(t) + 1, dtype=torch.float32, device=t.device)
-    return (numbers @ t.float()).long()  # ten times as fast as looking for the largest of booleans
+    channel, count = torch.stack((numbers, torch.ones_like(numbers))) @ t.float()  # a search in booleans is slow
+    return channel.long() if bool((count <= 1).all()) else None
 
 
 def _pieces(
@@ -164,10 +173,11 @@ def _pieces(
     """Where a piece is, its logits (K + 1, n), and the others (K, n)."""
     for row in range(len(logits)):
         flat = [part[row].flatten(1) for part in (logits, target, weight, scored)]
-        for start in range(0, flat[0].shape[1], VOXELS):
-            voxels = slice(start, start + VOXELS)
+        size = VOXELS if logits.device.type == "cpu" else max(flat[0].shape[1], 1)
+        for start in range(0, flat[0].shape[1], size):
+            voxels = slice(start, start + size)
             z, t, w, s = (part[:, voxels] for part in flat)
-            z = _exact(z).contiguous()
+            z = exact(z).contiguous()
             yield (row, voxels), z, t, w, s
 
 
@@ -178,8 +188,3 @@ def _masked(z: Tensor, t: Tensor, w: Tensor) -> Tensor:
     settled = there.any(dim=0, keepdim=True)
     possible = torch.cat((~settled, torch.where(settled, there, ~known)))
     return z.masked_fill(~possible, torch.finfo(z.dtype).min)
-
-
-def _exact(values: Tensor) -> Tensor:
-    """At least float32: a sum over a million bfloat16 voxels would keep two digits."""
-    return values if values.dtype == torch.float64 else values.float()

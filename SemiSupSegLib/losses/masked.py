@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .label_sums import binary_sums, exclusive_sums
-from .reduce import check_same_shape, mean_over_processes, sum_over_processes
+from .reduce import check_same_shape, exact, mean_over_processes, sum_over_processes
 
 __all__ = ["added_positives", "marginal_cross_entropy", "masked_bce", "masked_dice", "segmentation_terms"]
 
@@ -37,7 +37,7 @@ def masked_bce(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         ValueError: the three shapes differ.
     """
     check_same_shape(logits=logits, target=target, weight=weight)
-    logits = _exact(logits)
+    logits = exact(logits)
     weight = weight.to(logits.dtype)
     per_voxel = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="none")
     known = mean_over_processes(_per_label(weight))
@@ -66,7 +66,7 @@ def masked_dice(probability: Tensor, target: Tensor, known: Tensor) -> Tensor:
         ValueError: the three shapes differ.
     """
     check_same_shape(probability=probability, target=target, known=known)
-    probability = _exact(probability)
+    probability = exact(probability)
     positive = target & (known > 0)
     volume = sum_over_processes(_per_label(torch.where(known > 0, probability, 0.0)))
     overlap = sum_over_processes(_per_label(torch.where(positive, probability, 0.0)))
@@ -95,7 +95,7 @@ def added_positives(log_probability: Tensor, added: Tensor, valid: Tensor) -> Te
     """
     check_same_shape(log_probability=log_probability, added=added)
     check_same_shape(added=added[:, :1], valid=valid)
-    log_probability, added = _exact(log_probability), added & valid
+    log_probability, added = exact(log_probability), added & valid
     voxels = mean_over_processes(valid.sum()).to(log_probability.dtype)
     some = mean_over_processes(_per_label(added.to(log_probability.dtype))) > 0
     scored = _per_label(torch.where(added, -log_probability, 0.0))
@@ -123,7 +123,7 @@ def marginal_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Te
     """
     check_same_shape(target=target, weight=weight)
     check_same_shape(logits=logits[:, 1:], target=target)
-    logits = _exact(logits)
+    logits = exact(logits)
     weight = weight.to(logits.dtype)
     known = weight > 0
     there = target & known
@@ -179,11 +179,6 @@ def _count(values: Tensor, kind: torch.dtype) -> Tensor:
     """(B, K, *S) bool or float summed to (K,), without a copy of bools as numbers."""
     axes = (0, *range(2, values.ndim))
     return (values.count_nonzero(dim=axes) if values.dtype == torch.bool else values.sum(dim=axes)).to(kind)
-
-
-def _exact(values: Tensor) -> Tensor:
-    """At least float32: a sum over a million bfloat16 voxels would keep two digits."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def _per_label(values: Tensor) -> Tensor:

@@ -149,6 +149,7 @@ class _Contacts(torch.autograd.Function):
     def forward(
         ctx: Any, probability: Tensor, valid: Tensor | None, axes: tuple[int, ...], exclude_center: bool
     ) -> Tensor:
+        """The matrix, (C, C)."""
         ctx.save_for_backward(probability, valid)
         ctx.box = axes, exclude_center
         flat, columns = probability.flatten(2), []
@@ -160,6 +161,7 @@ class _Contacts(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradient of the probabilities."""
         probability, valid = ctx.saved_tensors
         axes, exclude_center = ctx.box
         result, flat = torch.empty_like(probability), probability.flatten(2)
@@ -179,7 +181,9 @@ def _chunks(probability: Tensor) -> Iterator[slice]:
 
 
 def _box_means(values: Tensor, valid: Tensor | None, axes: tuple[int, ...], *, exclude_center: bool) -> Tensor:
-    """:func:`_box_mean`, channel by channel: one fits a processor's cache, through which it has to go a dozen times."""
+    """:func:`_box_mean`; on a CPU channel by channel, as one fits the cache, through which it goes a dozen times."""
+    if values.device.type != "cpu":
+        return _box_mean(values, valid, axes, exclude_center=exclude_center)
     result = torch.empty_like(values)
     for channel in range(values.shape[1]):
         one = slice(channel, channel + 1)

@@ -36,5 +36,10 @@ def test_nothing_is_said_of_a_label_that_is_complete_nowhere() -> None:
 
 
 def test_without_a_complete_label_there_is_nothing_to_say() -> None:
-    assert label_shares([a_case("one", 10, 0, UNKNOWN, UNKNOWN)]) == []
+    assert label_shares([a_case("one", 10, 0, UNKNOWN, UNKNOWN)]) == [None, None]
     assert label_shares([]) == []
+
+
+def test_of_many_cases_only_the_first_are_read() -> None:
+    ten = [a_case(f"case {n}", 10, 4, COMPLETE, COMPLETE) for n in range(10)]
+    assert label_shares([*ten, a_case("another", 50, 50, COMPLETE, COMPLETE)]) == pytest.approx([0.1, 0.04])

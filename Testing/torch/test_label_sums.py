@@ -130,3 +130,11 @@ def test_an_infinite_logit_where_nothing_is_known_changes_nothing(exclusive: boo
     before, after = (torch.stack(segmentation_terms(z, target, known, scored, exclusive=exclusive))
                      for z in (logits.detach(), endless))  # fmt: skip
     assert torch.allclose(before, after)
+
+
+def test_two_labels_at_one_voxel_are_both_possible_in_a_softmax() -> None:
+    logits, target, known, scored = marks(exclusive=True, everything_known=True)
+    target = target | target.roll(1, dims=1)
+    found = segmentation_terms(logits, target, known, scored, exclusive=True)
+    wanted = plainly(logits, target, known, scored, exclusive=True)
+    assert torch.allclose(torch.stack(found), torch.stack(wanted), rtol=1e-12)
