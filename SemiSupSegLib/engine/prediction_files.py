@@ -27,7 +27,7 @@ from ..project.paths import slug
 from ..project.predictions import FORMAT_VERSION, LABELS_FILE, PREDICTION_FILE
 from .model import Model
 from .prediction import THRESHOLD, Prediction, Proposed
-from .rank import Mass, Numbers, mass_of, numbers
+from .rank import Numbers, numbers
 
 __all__ = ["Layout", "Maps", "replace_prediction", "write_files"]
 
@@ -141,7 +141,6 @@ def write_files(
     writer = _Writer(prediction, layout, with_maps)
 
     def probability(channel: int, values: NDArray[np.float32]) -> None:
-        writer.mass[channel] = mass_of(values)
         writer.write("probability", channel, values)
         say((channel + 1) / (3 * len(names)))
 
@@ -162,8 +161,6 @@ class _Writer:
     def __init__(self, prediction: Prediction, layout: Layout, with_maps: bool) -> None:
         self.prediction, self.layout, self.with_maps = prediction, layout, with_maps
         self.largest = np.zeros(prediction.grid.shape, np.float32)
-        self.mass: dict[int, Mass] = {}
-        """By channel: voxels expected to be the label, in each slice."""
 
     def write(self, kind: str, channel: int, values: NDArray[np.float32]) -> None:
         """One map of one label, where maps are wanted."""
@@ -188,10 +185,9 @@ class _Writer:
         np.maximum(self.largest, uncertainty, out=self.largest)
         found: Numbers = numbers(
             label_mask(proposed.labels, label_set, channel),
-            proposed.best[label_set.places[channel].layer],
+            prediction.probability(channel),
             uncertainty,
             mutual,
-            self.mass.pop(channel),
             prediction.grid,
         )
         name = label_set.names[channel]

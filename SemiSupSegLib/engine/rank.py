@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +14,18 @@ from ..project.geometry import Grid
 from .parts import PART_ML
 from .surface import distance_mm, eroded
 
-__all__ = ["Mass", "Numbers", "boundary_band", "mass_of", "numbers"]
+__all__ = ["Numbers", "boundary_band", "numbers"]
 
 BAND_MM = 3.0
 """Half the width of the band round the proposed border in which a person would look for errors."""
 PART_SHARE = 0.01
 """A connected piece counts as a part from this share of the proposal, or from the volume :data:`.parts.PART_ML`."""
+NEAR_MM = 10.0
+"""How far round a proposal more of the organ is expected. After a short training small probabilities lie all over the
+volume, and larger ones at what was not kept for being a part too many: summed up they are more than the organ, and
+where they lie nothing is wrong (``Testing/benchmarks/bench_calibration.py``, ``bench_rounds.py``)."""
 LEAST = 0.01
-"""Probabilities below it count as 0 where errors are expected: far from an organ there are millions of such voxels."""
-LEAST_SAID = 0.2
-"""The same for the Dice that people are told. After a short training small probabilities lie all over the volume, and
-add up to more than the organ: they tell a poor proposal from a good one, but as a number they are far too low
-(``Testing/benchmarks/bench_calibration.py``)."""
+"""Probabilities below it count as 0 where errors are expected."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -49,9 +49,7 @@ class Numbers:
     largest_part: float
     """Share of the proposal that is in its largest piece, [0, 1]; 0 for an empty one."""
     expected_dice: float
-    """Dice with the truth that the probabilities lead one to expect, [0, 1]; 0 for an empty proposal. For people."""
-    doubt: float
-    """What small probabilities, too, lead one to expect that the proposal lacks to a Dice of 1, [0, 1]. For ranking."""
+    """Dice with the truth that the probabilities lead one to expect, [0, 1]; 0 for an empty proposal."""
     worst_slice: int
     """k on the image's own grid: where most voxels are expected to be wrong."""
     errors_ml: tuple[float, ...]
@@ -66,66 +64,64 @@ class Numbers:
         return {**asdict(self), "slices": [round(s, 4) for s in self.slices], "errors_ml": errors}
 
 
-class Mass(NamedTuple):
-    """Voxels that are expected to be a label: the sum of its probabilities."""
-
-    slices: Floats
-    """In each slice k, of those of at least 0.01."""
-    said: float
-    """In all, of those of at least 0.2."""
-
-
-def mass_of(probability: Floats) -> Mass:
-    """Of the probabilities (k, j, i) of a label."""
-    counted = np.where(probability >= LEAST, probability, 0)
-    return Mass(counted.sum(axis=(1, 2), dtype=float), float(counted[counted >= LEAST_SAID].sum(dtype=float)))
-
-
 def numbers(
-    proposed: NDArray[np.bool_], probability: Floats, uncertainty: Floats, mutual: Floats, mass: Mass, grid: Grid
+    proposed: NDArray[np.bool_], probability: Floats, uncertainty: Floats, mutual: Floats, grid: Grid
 ) -> Numbers:
     """Measure a proposal.
 
-    A voxel with probability p is expected to be wrong 1 - p times where it is proposed, and p times where it is not.
-    Summed over a slice that finds errors better than the mean uncertainty of its border, and over the volume it tells
-    poor proposals from good ones (``Testing/benchmarks/bench_calibration.py``).
+    A voxel with probability p is expected to be wrong 1 - p times where it is proposed, and p times where it is not,
+    within 10 mm of the proposal. Summed over a slice that finds errors better than the mean uncertainty of its border,
+    and over the volume it tells poor proposals from good ones (``Testing/benchmarks/bench_calibration.py``). Where
+    nothing is proposed, all of the volume is near.
 
     Args:
         proposed: (k, j, i) bool on the image's own grid.
-        probability: (k, j, i) of this label; only the proposed voxels are looked at.
+        probability: (k, j, i) of this label, [0, 1].
         uncertainty: (k, j, i) predictive entropy, [0, 1].
         mutual: (k, j, i) mutual information, [0, 1].
-        mass: what :func:`mass_of` gives of all its probabilities.
         grid: the image's.
     """
     box = bounding_box(proposed)
     if box is None:
-        band, where = _nearest_to_a_proposal(uncertainty), tuple(slice(0, n) for n in proposed.shape)
+        where = tuple(slice(0, n) for n in proposed.shape)
+        band, near = _nearest_to_a_proposal(uncertainty), np.ones(proposed.shape, bool)
     else:
-        where = grown(box, 1 + BAND_MM / np.array(grid.spacing[::-1]), proposed.shape)
-        band = boundary_band(proposed[where], grid)
+        where = grown(box, 1 + NEAR_MM / np.array(grid.spacing[::-1]), proposed.shape)
+        band, near = _round(proposed[where], grid)
+    inside, missed = _expected(proposed[where], probability[where], near)
+    counts, errors = proposed[where].sum(axis=(1, 2)), np.zeros(len(proposed))
+    errors[where[0]] = counts - inside + missed
     u, m = uncertainty[where][band], mutual[where][band]
-    counts, inside = proposed.sum(axis=(1, 2)), np.zeros(len(proposed))
-    if box is not None:
-        inside[box[0]] = np.where(proposed[box], probability[box], 0).sum(axis=(1, 2), dtype=float)
-    errors = (counts - inside) + np.maximum(mass.slices - inside, 0)
     voxels = int(counts.sum())
     parts, largest = (0, 0.0) if box is None else _parts(proposed[box], grid)
     return Numbers(
         voxels=voxels,
         volume_ml=voxels * grid.voxel_mm3 / 1000,
-        confidence=0.0 if box is None else float(probability[box][proposed[box]].mean(dtype=float)),
+        confidence=float(inside.sum()) / max(voxels, 1),
         uncertainty_boundary=float(u.mean(dtype=float)) if u.size else 0.0,
         mutual_information_boundary=float(m.mean(dtype=float)) if m.size else 0.0,
         parts=parts,
         largest_part=largest,
-        expected_dice=float(2 * inside.sum() / max(voxels + mass.said, 1e-9)),
-        doubt=float(1 - 2 * inside.sum() / max(voxels + mass.slices.sum(), 1e-9)),
+        expected_dice=float(2 * inside.sum() / max(voxels + inside.sum() + missed.sum(), 1e-9)),
         worst_slice=int(errors.argmax()),
         errors_ml=tuple((errors * grid.voxel_mm3 / 1000).tolist()),
         slices=_profile(uncertainty[where], band, where[0].start, proposed.shape[0]),
         empty=box is None,
     )
+
+
+def _expected(proposed: NDArray[np.bool_], probability: Floats, near: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Per slice, the voxels that are expected to be the organ: of what is proposed, and of what is near and is not."""
+    inside = np.where(proposed, probability, 0).sum(axis=(1, 2), dtype=float)
+    counts = near & ~proposed & (probability >= LEAST)
+    return inside, np.where(counts, probability, 0).sum(axis=(1, 2), dtype=float)
+
+
+def _round(proposed: NDArray[np.bool_], grid: Grid) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """:func:`boundary_band`, and what is near: within 10 mm of the proposal or next to it, and the proposal itself."""
+    distance = distance_mm(proposed, grid.spacing[::-1])
+    outer = _outer_rim(proposed)
+    return _band(proposed, distance, outer), proposed | (distance <= NEAR_MM) | outer
 
 
 def boundary_band(proposed: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
@@ -135,10 +131,16 @@ def boundary_band(proposed: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
         proposed: (k, j, i) bool, not empty; may be a piece of the volume. Where it ends, the organ does not.
         grid: the image's; only its spacing counts.
     """
-    near = distance_mm(proposed, grid.spacing[::-1]) <= BAND_MM
+    return _band(proposed, distance_mm(proposed, grid.spacing[::-1]), _outer_rim(proposed))
+
+
+def _band(proposed: NDArray[np.bool_], distance: Floats, outer_rim: NDArray[np.bool_]) -> NDArray[np.bool_]:
     inner_rim = proposed & ~eroded(proposed, outside=True)
-    outer_rim = ~proposed & ~eroded(~proposed, outside=True)
-    return np.asarray(near | inner_rim | outer_rim)
+    return np.asarray((distance <= BAND_MM) | inner_rim | outer_rim)
+
+
+def _outer_rim(proposed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(~proposed & ~eroded(~proposed, outside=True))
 
 
 def _nearest_to_a_proposal(uncertainty: Floats) -> NDArray[np.bool_]:

@@ -136,8 +136,8 @@ def _candidate(
         msg = f"the prediction of {name} in case {case.id} cannot be read ({error!r}): predict it again"
         raise ProjectError(msg) from error
     z = volume_z(volume, complete_volumes(tuple(project.cases.values()), project.label_set, name))
-    # a prediction of an earlier version knows only what people are told, or not even that
-    doubt = uncertainty if expected is None or empty else float(said.get("doubt", 1 - expected))
+    # a prediction of an earlier version knows only the uncertainty of the border
+    doubt = uncertainty if expected is None or empty else 1 - expected
     score = score_of(doubt=doubt, volume_z=z, parts=parts + more, empty=empty, forbidden=len(contacts))
     reason = _reason(
         uncertainty=uncertainty, expected=expected, z=z, parts=parts, empty=empty, worst=worst, touches=touches,

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from partial_labels import semisupseg
 
-from SemiSupSegLib.engine.rank import mass_of, numbers
+from SemiSupSegLib.engine.rank import numbers
 from SemiSupSegLib.engine.reference import LabelFolder
 from SemiSupSegLib.engine.surface import distance_mm
 from SemiSupSegLib.project.geometry import Grid
@@ -53,14 +53,12 @@ class Found:
     right: NDArray[np.bool_]
     is_organ: NDArray[np.bool_]
     slice_uncertainty: NDArray[np.floating]
-    """Of the slices that show the organ or its proposal."""
+    """Of all slices of the volume."""
     slice_expected: NDArray[np.floating]
     """What is expected to be wrong in them, by which the review orders them."""
     slice_errors: NDArray[np.integer]
-    rank: float
-    """What the model expects to lack to a Dice of 1, by which proposals are ranked."""
     expected: float
-    """The Dice that the review says is to be expected."""
+    """The Dice that the review says is to be expected, by which it ranks proposals."""
     border: float
     """Mean uncertainty at the border."""
     dice: float
@@ -115,17 +113,16 @@ def of_label(
     near = truth | proposed | (distance_mm(truth, spacing) <= NEAR_MM)
     if proposed.any():
         near |= distance_mm(proposed, spacing) <= NEAR_MM
-    said = numbers(proposed, probability, uncertainty, uncertainty, mass_of(probability), grid)
-    wrong, shown = proposed != truth, (proposed | truth).any(axis=(1, 2))
+    said = numbers(proposed, probability, uncertainty, uncertainty, grid)
+    wrong = proposed != truth
     return Found(
         probability=probability[near],
         uncertainty=uncertainty[near],
         right=~wrong[near],
         is_organ=truth[near],
-        slice_uncertainty=np.asarray(said.slices)[shown],
-        slice_expected=np.asarray(said.errors_ml)[shown],
-        slice_errors=wrong.sum(axis=(1, 2))[shown],
-        rank=said.doubt,
+        slice_uncertainty=np.asarray(said.slices),
+        slice_expected=np.asarray(said.errors_ml),
+        slice_errors=wrong.sum(axis=(1, 2)),
         expected=said.expected_dice,
         border=said.uncertainty_boundary,
         dice=2 * float((proposed & truth).sum()) / float(proposed.sum() + truth.sum()),
@@ -184,7 +181,8 @@ def report(found: list[Found]) -> None:
     shares = [float(np.mean([in_first_tenth(f, getattr(f, order)) for f in found])) for order in orders]
     slices = [np.nanmean([spearman(getattr(f, order), f.slice_errors) for f in found]) for order in orders[:2]]
     lost = np.array([1 - f.dice for f in found])
-    cases = [spearman(np.array([getattr(f, rank) for f in found]), lost) for rank in ("rank", "border")]
+    ranks = ([1 - f.expected for f in found], [f.border for f in found])
+    cases = [spearman(np.array(rank), lost) for rank in ranks]
     print(f"\n{len(found)} labels of cases, mean Dice {np.mean([f.dice for f in found]):.3f}\n")
     print("| what | value |\n|---|--:|")
     print(f"| expected calibration error | {calibration_error(bins):.3f} |")

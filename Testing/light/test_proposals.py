@@ -332,14 +332,6 @@ def test_the_dice_that_the_model_expects_ranks_before_the_uncertainty_of_the_bor
     assert found[0].reason == "expected Dice 0.40; sure at the border (0.10); worst slice 3"
 
 
-def test_small_probabilities_rank_a_proposal_beyond_the_dice_that_is_said(an_empty_project, add_case, predict, box):
-    for case_id, doubt in (("hazy", 0.7), ("clean", 0.2)):
-        add_case(an_empty_project, case_id)
-        predict(an_empty_project, case_id, {"spleen": box(3)}, spleen={"expected_dice": 0.8, "doubt": doubt})
-    found = candidates(an_empty_project)
-    assert [(c.case, round(c.score, 6), c.expected_dice) for c in found] == [("hazy", 0.7, 0.8), ("clean", 0.2, 0.8)]
-
-
 def test_an_odd_volume_is_named_with_its_direction(an_empty_project, add_case, predict, box):
     for n in range(3):
         add_case(an_empty_project, f"done{n}", masks={"spleen": box(slice(0, 2))}, said={"spleen": COMPLETE})

@@ -29,7 +29,6 @@ def a_label() -> calibration.Found:
         slice_uncertainty=np.array([0.1, 0.9, 0.2, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
         slice_expected=np.zeros(10),
         slice_errors=np.array([0, 6, 2, 4, 0, 0, 0, 0, 0, 0]),
-        rank=0.5,
         expected=0.5,
         border=0.5,
         dice=0.5,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from SemiSupSegLib.engine.rank import Numbers, boundary_band, mass_of
-from SemiSupSegLib.engine.rank import numbers as numbers_of
+from SemiSupSegLib.engine.rank import boundary_band, numbers
 from SemiSupSegLib.project.geometry import Grid
 
 pytestmark = pytest.mark.unit
@@ -21,12 +20,6 @@ def a_block(*, size: int = 12) -> np.ndarray:
 
 def constant(value: float) -> np.ndarray:
     return np.full((12, 12, 12), value, np.float32)
-
-
-def numbers(
-    proposed: np.ndarray, probability: np.ndarray, uncertainty: np.ndarray, mutual: np.ndarray, grid: Grid
-) -> Numbers:
-    return numbers_of(proposed, probability, uncertainty, mutual, mass_of(probability), grid)
 
 
 def test_volume_and_confidence_of_a_block():
@@ -73,27 +66,46 @@ def test_what_is_expected_to_be_wrong_is_what_the_probabilities_say():
     probability = np.where(a_block(), 0.9, 0.0).astype(np.float32)
     probability[6] = np.where(a_block()[6], 0.6, 0.0)
     probability[9, 2:9, 2:9] = random.uniform(0.2, 0.4, (7, 7))  # found nearly, and not proposed
-    probability[0] = 0.005  # far from everything, and too little to count
-    grid = Grid((12, 12, 12), (2.0, 2.0, 5.0))
+    probability[3, 4:8, 4:8] = 0.005  # too little to count
+    probability[0] = 0.7  # more than 10 mm from the proposal
+    grid = Grid((12, 12, 12), (2.0, 2.0, 4.0))
     found = numbers(a_block(), probability, constant(0), constant(0), grid)
     expected = [0.0] * 12
     for k, j, i in np.ndindex(12, 12, 12):
         p = float(probability[k, j, i])
-        expected[k] += 1 - p if a_block()[k, j, i] else (p if p >= 0.01 else 0)
-    assert found.errors_ml == pytest.approx([20 / 1000 * e for e in expected])
+        expected[k] += 1 - p if a_block()[k, j, i] else (p if p >= 0.01 and k > 0 else 0)
+    assert found.errors_ml == pytest.approx([16 / 1000 * e for e in expected])
     assert found.worst_slice == 9
     inside = float(probability[a_block()].sum())
-    mass = float(probability[probability >= 0.01].sum())
-    assert found.doubt == pytest.approx(1 - 2 * inside / (64 + mass))
+    mass = float(probability[1:][probability[1:] >= 0.01].sum())
+    assert found.expected_dice == pytest.approx(2 * inside / (64 + mass))
 
 
-def test_many_small_probabilities_rank_a_proposal_but_are_not_what_people_are_told():
-    """A network that has seen few steps leaves them all over the volume."""
-    clean = np.where(a_block(), 0.9, 0.0).astype(np.float32)
-    hazy = np.where(a_block(), 0.9, 0.04).astype(np.float32)
-    one, other = (numbers(a_block(), p, constant(0), constant(0), ISOTROPIC) for p in (clean, hazy))
-    assert other.doubt > one.doubt + 0.2
-    assert other.expected_dice == one.expected_dice == pytest.approx(2 * 0.9 / (1 + 0.9))
+def test_what_lies_far_from_a_proposal_is_not_expected_to_be_missing():
+    """After few steps small probabilities lie all over the volume; and a part too many that was not kept is sure."""
+    proposed, probability = a_block(size=40), np.where(a_block(size=40), 0.9, 0.0).astype(np.float32)
+    hazy = np.maximum(probability, 0.04)
+    hazy[30:36] = 0.9
+    none = np.zeros((40, 40, 40), np.float32)
+    one, other = (numbers(proposed, p, none, none, Grid((40,) * 3, (2.0,) * 3)) for p in (probability, hazy))
+    assert other.worst_slice in range(4, 8)
+    assert other.errors_ml[30] == 0
+    assert one.expected_dice > other.expected_dice > 0.5
+
+
+def test_in_thick_slices_the_next_one_is_near():
+    probability = np.where(a_block(), 0.9, 0.3).astype(np.float32)
+    found = numbers(a_block(), probability, constant(0), constant(0), Grid((12, 12, 12), (1.0, 1.0, 15.0)))
+    assert found.errors_ml[3] > 0
+    assert found.errors_ml[2] == 0
+
+
+def test_where_nothing_is_proposed_all_is_near():
+    probability = constant(0)
+    probability[2, 4:8, 4:8] = 0.4
+    found = numbers(np.zeros((12, 12, 12), bool), probability, constant(0), constant(0), ISOTROPIC)
+    assert found.worst_slice == 2
+    assert found.errors_ml[2] == pytest.approx(16 * 0.4 / 1000)
 
 
 def test_what_a_proposal_is_expected_to_lack_is_what_it_lacks_on_average():
@@ -106,7 +118,7 @@ def test_what_a_proposal_is_expected_to_lack_is_what_it_lacks_on_average():
         truth = random.random(probability.shape) < probability
         dice.append(2 * (proposed & truth).sum() / (proposed.sum() + truth.sum()))
     found = numbers(proposed, probability, constant(0), constant(0), ISOTROPIC)
-    assert 1 - found.doubt == pytest.approx(np.mean(dice), abs=0.002)
+    assert found.expected_dice == pytest.approx(np.mean(dice), abs=0.002)
 
 
 def test_parts_are_pieces_that_are_large_enough():

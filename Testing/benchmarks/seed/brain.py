@@ -142,7 +142,7 @@ def _pictures(by_name: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 def _more(parser: argparse.ArgumentParser) -> None:
     words = "share of the budget before the constraint, in the rows that have one (default: %(default)s)"
-    parser.add_argument("--pretraining", type=_share, default=0.5, help=words)
+    parser.add_argument("--pretraining", type=_share, default=0.75, help=words)
 
 
 def _share(text: str) -> float:
