@@ -54,7 +54,7 @@ def test_ranks_are_correlated_and_equal_values_share_one() -> None:
     assert np.isnan(calibration.spearman(np.ones(4), np.arange(4.0)))
 
 
-def test_a_label_is_measured_near_it_alone_and_in_the_slices_that_show_it() -> None:
+def test_a_label_is_measured_near_it_alone_and_in_all_slices() -> None:
     truth, proposed = np.zeros((6, 40, 40), bool), np.zeros((6, 40, 40), bool)
     truth[2:4, 4:10, 4:10] = True
     proposed[2:5, 4:10, 4:10] = True
@@ -62,9 +62,9 @@ def test_a_label_is_measured_near_it_alone_and_in_the_slices_that_show_it() -> N
     uncertainty[4, 4:10, 4:10] = 0.8
     probability[4, 4:10, 4:10] = 0.6
     found = calibration.of_label(proposed, truth, probability, uncertainty, Grid((40, 40, 6), (1.0, 1.0, 3.0)))
-    assert found.slice_errors.tolist() == [0, 0, 36]
-    assert found.slice_uncertainty.argmax() == 2
-    assert found.slice_expected == pytest.approx([0, 0, 36 * 0.4 * 3 / 1000])
+    assert found.slice_errors.tolist() == [0, 0, 0, 0, 36, 0]
+    assert found.slice_uncertainty.argmax() == 4
+    assert found.slice_expected == pytest.approx([0, 0, 0, 0, 36 * 0.4 * 3 / 1000, 0])
     assert (~found.right).sum() == 36
     assert len(found.right) < proposed.size / 2  # what lies far away would flatter
     assert found.dice == pytest.approx(2 * 72 / (72 + 108))
