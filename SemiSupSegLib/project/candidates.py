@@ -97,9 +97,9 @@ def score_of(
 
     The doubt, which is what the model expects to lack to a Dice of 1 (0 to 1), or the mean uncertainty at the border of
     a proposal for which that was not measured; a quarter for every deviation of the volume beyond two, up to 1; a
-    tenth for every part beyond the first, those that were left out too, up to 0.5; a half for the first label that it
-    touches and must not, a quarter for each further one, up to 1; and 1 when there is nothing where the label was
-    expected.
+    tenth for every proposed part beyond the first, up to 0.5 (what was left out needs no correction, and the worst
+    proposals have little of it); a half for the first label that it touches and must not, a quarter for each further
+    one, up to 1; and 1 when there is nothing where the label was expected.
     """
     odd_volume = min(1.0, 0.25 * max(0.0, abs(volume_z or 0.0) - 2.0))
     contacts = min(1.0, 0.25 * (forbidden + 1)) if forbidden else 0.0
@@ -129,7 +129,7 @@ def _candidate(
         confidence, mutual = _number(said["confidence"]), _number(said["mutual_information_boundary"])
         empty = bool(said["empty"])
         left_out = said.get("left_out") or {"parts": 0, "volume_ml": 0.0, "kept": None}
-        left_ml, more = float(left_out["volume_ml"]), int(left_out["parts"])
+        left_ml = float(left_out["volume_ml"])
         contacts = tuple(c for c in said.get("contacts", ()) if _still_forbidden(name, c, rules))
         touches = [_touches(contact) for contact in contacts]
     except (KeyError, TypeError, ValueError) as error:
@@ -138,7 +138,7 @@ def _candidate(
     z = volume_z(volume, complete_volumes(tuple(project.cases.values()), project.label_set, name))
     # a prediction of an earlier version knows only the uncertainty of the border
     doubt = uncertainty if expected is None or empty else 1 - expected
-    score = score_of(doubt=doubt, volume_z=z, parts=parts + more, empty=empty, forbidden=len(contacts))
+    score = score_of(doubt=doubt, volume_z=z, parts=parts, empty=empty, forbidden=len(contacts))
     reason = _reason(
         uncertainty=uncertainty, expected=expected, z=z, parts=parts, empty=empty, worst=worst, touches=touches,
         left_out=left_out,
