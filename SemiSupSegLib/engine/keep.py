@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 
 from ..config import Config
+from ..data.prepare import prepare
 from ..errors import RunError
 from ..jobs.protocol import EventKind
 from ..jobs.run import Run
@@ -20,6 +21,7 @@ from .model import Model
 from .promote import Verdict, promote
 from .reporter import Reporter
 from .state import predicting_weights
+from .threshold import SHARE, shifts, with_shifts
 
 __all__ = ["MODEL_FOLDER", "check_learnt", "keep", "keep_best", "model_of", "offer"]
 
@@ -48,20 +50,37 @@ def model_of(checkpoint: Checkpoint, run: Run, name: str, label_set: LabelSet) -
     )
 
 
-def keep(run: Run, label_set: LabelSet) -> Model:
+def keep(run: Run, project: Project, reporter: Reporter, *, moves: bool = True) -> Model:
     """Write the run's ``model``: its best checkpoint on the hold-out, or the last one where nothing was scored.
+
+    Args:
+        run: has ended.
+        project: its annotated training cases say where each label's threshold lies, see :mod:`.threshold`.
+        reporter: told what is being done.
+        moves: whether to move thresholds; never done to what follows a paper.
 
     Raises:
         RunError: there is no checkpoint.
-        ModelFileError: it is damaged, or predicts a label that ``label_set`` does not have.
+        ModelFileError: it is damaged, or predicts a label that the project does not have.
     """
     name, checkpoint = _best_or_last(run)
-    model = model_of(checkpoint, run, name, label_set)
-    model.check_labels(label_set)
+    model = model_of(checkpoint, run, name, project.label_set)
+    model.check_labels(project.label_set)
+    if moves and not model.config.options.get("paper"):
+        model = _moved(model, project, reporter, seconds=SHARE * float(checkpoint.state["elapsed"]))
     folder = run.folder / MODEL_FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was killed right here
     model.save(folder)
     return model
+
+
+def _moved(model: Model, project: Project, reporter: Reporter, *, seconds: float) -> Model:
+    """The model with its thresholds where they suit the annotated cases best."""
+    if model.label_set != project.label_set:  # labels came or went since; its channels are not those of the cases
+        return model
+    reporter.alive("moving thresholds")
+    cases = [case for case in prepare(project, model.config.data) if case.everywhere.any()]
+    return with_shifts(model, shifts(model, cases, seconds=seconds, alive=lambda: reporter.alive("moving thresholds")))
 
 
 def offer(project: Project, model: Model, reporter: Reporter) -> Verdict:
@@ -87,7 +106,7 @@ def keep_best(run: Run, project: Project) -> None:
     check_learnt(run)
     reporter = Reporter(run, speaks=True)
     reporter.say(EventKind.HEARTBEAT, doing="keeping the best checkpoint")
-    model = keep(run, project.label_set)
+    model = keep(run, project, reporter)
     if not _in_use(project, model):  # else it was cut short right after the promotion
         offer(project, model, reporter)
     last = load_checkpoint(run.checkpoints, optimizers=False)

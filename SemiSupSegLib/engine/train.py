@@ -181,8 +181,9 @@ def _stopped_before(loop: Loop, checkpoint: Checkpoint | None) -> Outcome:
 def _finish(loop: Loop, step: int, *, promotes: bool) -> Outcome:
     promoted = None
     if loop.fabric.is_global_zero:
-        model = keep(loop.run, loop.project.label_set)
-        promoted = offer(loop.project, model, loop.reporter).model if promotes or loop.early else None
+        offers = promotes or loop.early  # a round of a relabelling is not offered, and its thresholds stay
+        model = keep(loop.run, loop.project, loop.reporter, moves=offers)
+        promoted = offer(loop.project, model, loop.reporter).model if offers else None
     loop.fabric.barrier()
     early = {"early": True} if loop.early else {}
     loop.reporter.say(EventKind.FINISHED, step=step, seconds=round(loop.elapsed, 1), **early)
