@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from partial_labels import semisupseg
 
-from SemiSupSegLib.engine.rank import numbers
+from SemiSupSegLib.engine.rank import LEAST, numbers
 from SemiSupSegLib.engine.reference import LabelFolder
 from SemiSupSegLib.engine.surface import distance_mm
 from SemiSupSegLib.project.geometry import Grid
@@ -56,9 +56,13 @@ class Found:
     """Of all slices of the volume."""
     slice_expected: NDArray[np.floating]
     """What is expected to be wrong in them, by which the review orders them."""
+    slice_everywhere: NDArray[np.floating]
+    """The same if all of the volume counted, not only what is near the proposal."""
     slice_errors: NDArray[np.integer]
     expected: float
     """The Dice that the review says is to be expected, by which it ranks proposals."""
+    everywhere: float
+    """The same if all of the volume counted."""
     border: float
     """Mean uncertainty at the border."""
     dice: float
@@ -115,6 +119,7 @@ def of_label(
         near |= distance_mm(proposed, spacing) <= NEAR_MM
     said = numbers(proposed, probability, uncertainty, uncertainty, grid)
     wrong = proposed != truth
+    inside, outside = np.where(proposed, probability, 0), np.where(proposed | (probability < LEAST), 0, probability)
     return Found(
         probability=probability[near],
         uncertainty=uncertainty[near],
@@ -122,8 +127,10 @@ def of_label(
         is_organ=truth[near],
         slice_uncertainty=np.asarray(said.slices),
         slice_expected=np.asarray(said.errors_ml),
+        slice_everywhere=(proposed - inside + outside).sum(axis=(1, 2), dtype=float),
         slice_errors=wrong.sum(axis=(1, 2)),
         expected=said.expected_dice,
+        everywhere=float(2 * inside.sum() / max(float(proposed.sum() + inside.sum() + outside.sum()), 1e-9)),
         border=said.uncertainty_boundary,
         dice=2 * float((proposed & truth).sum()) / float(proposed.sum() + truth.sum()),
     )
@@ -177,23 +184,23 @@ def report(found: list[Found]) -> None:
         print(f"| {said:.2f} | {true:.2f} | {count:,} |")
     right = np.concatenate([f.uncertainty[f.right] for f in found])
     wrong = np.concatenate([f.uncertainty[~f.right] for f in found])
-    orders = ("slice_expected", "slice_uncertainty", "slice_errors")
+    orders = ("slice_expected", "slice_everywhere", "slice_uncertainty", "slice_errors")
     shares = [float(np.mean([in_first_tenth(f, getattr(f, order)) for f in found])) for order in orders]
-    slices = [np.nanmean([spearman(getattr(f, order), f.slice_errors) for f in found]) for order in orders[:2]]
+    slices = [np.nanmean([spearman(getattr(f, order), f.slice_errors) for f in found]) for order in orders[:3]]
     lost = np.array([1 - f.dice for f in found])
-    ranks = ([1 - f.expected for f in found], [f.border for f in found])
+    ranks = [1 - f.expected for f in found], [1 - f.everywhere for f in found], [f.border for f in found]
     cases = [spearman(np.array(rank), lost) for rank in ranks]
     print(f"\n{len(found)} labels of cases, mean Dice {np.mean([f.dice for f in found]):.3f}\n")
     print("| what | value |\n|---|--:|")
     print(f"| expected calibration error | {calibration_error(bins):.3f} |")
     print(f"| mean uncertainty of right / wrong voxels | {right.mean():.3f} / {wrong.mean():.3f} |")
     print(f"| share of all errors in the worst tenth of the slices, as the review orders them | {shares[0]:.3f} |")
-    others = f"{shares[1]:.3f} / {shares[2]:.3f} / {TENTH:.3f}"
-    print(f"| by mean uncertainty at the border / best order / none | {others} |")
+    others = f"{shares[1]:.3f} / {shares[2]:.3f} / {shares[3]:.3f} / {TENTH:.3f}"
+    print(f"| if all of the volume counted / by mean uncertainty at the border / best order / none | {others} |")
     print(f"| correlation of a slice's expected errors with its errors | {slices[0]:.2f} |")
-    print(f"| of its mean uncertainty at the border | {slices[1]:.2f} |")
+    print(f"| if all of the volume counted / of its uncertainty at the border | {slices[1]:.2f} / {slices[2]:.2f} |")
     print(f"| correlation of a proposal's rank with 1 - Dice | {cases[0]:.2f} |")
-    print(f"| of its mean uncertainty at the border | {cases[1]:.2f} |")
+    print(f"| if all of the volume counted / of its uncertainty at the border | {cases[1]:.2f} / {cases[2]:.2f} |")
     said = np.array([f.expected for f in found])
     off = f"{said.mean():.2f} / {np.abs(said - (1 - lost)).mean():.2f}"
     print(f"| Dice that the review says is to be expected, mean / how far off | {off} |")

@@ -28,8 +28,10 @@ def a_label() -> calibration.Found:
         is_organ=np.array([1, 1, 0, 0, 1, 0, 0, 0], bool),
         slice_uncertainty=np.array([0.1, 0.9, 0.2, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
         slice_expected=np.zeros(10),
+        slice_everywhere=np.zeros(10),
         slice_errors=np.array([0, 6, 2, 4, 0, 0, 0, 0, 0, 0]),
         expected=0.5,
+        everywhere=0.5,
         border=0.5,
         dice=0.5,
     )
@@ -65,6 +67,8 @@ def test_a_label_is_measured_near_it_alone_and_in_all_slices() -> None:
     assert found.slice_errors.tolist() == [0, 0, 0, 0, 36, 0]
     assert found.slice_uncertainty.argmax() == 4
     assert found.slice_expected == pytest.approx([0, 0, 0, 0, 36 * 0.4 * 3 / 1000, 0])
+    assert found.slice_everywhere.tolist() == pytest.approx([0, 0, 0, 0, 36 * 0.4, 0], abs=1e-4)
+    assert found.everywhere == pytest.approx(found.expected)
     assert (~found.right).sum() == 36
     assert len(found.right) < proposed.size / 2  # what lies far away would flatter
     assert found.dice == pytest.approx(2 * 72 / (72 + 108))
