@@ -53,6 +53,8 @@ class Model:
     parts: dict[str, int] = field(default_factory=dict)
     """How many connected parts of a label all cases have that it was learnt from; labels without such a number are
     left out, see :func:`.parts.agreed_parts`."""
+    moved: dict[str, float] = field(default_factory=dict)
+    """By how much a label's logit was moved in the weights after training, see :mod:`.threshold`."""
     scores: dict[str, Any] = field(default_factory=dict)
     """What the hold-out said: plain JSON."""
     name: str = ""
@@ -113,6 +115,7 @@ class Model:
             "checkpoint": self.checkpoint,
             "step": self.step,
             "parts": self.parts,
+            "moved": self.moved,
             "scores": self.scores if scores is None else scores,
             "sha256": sha256,
             "label_set": self.label_set.to_json(),
@@ -164,6 +167,7 @@ def _build(cls: type[Model], data: dict[str, Any], folder: Path) -> Model:
             checkpoint=str(data["checkpoint"]),
             step=int(data["step"]),
             parts={str(name): int(count) for name, count in data.get("parts", {}).items()},
+            moved={str(name): float(shift) for name, shift in data.get("moved", {}).items()},
             scores=dict(data.get("scores", {})),
             name=folder.name,
         )

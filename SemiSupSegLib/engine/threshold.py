@@ -43,7 +43,7 @@ def with_shifts(model: Model, found: dict[str, float]) -> Model:
     bias = model.weights[HEAD].clone()
     for name, shift in found.items():
         bias[model.label_set.index(name) + exclusive] += shift
-    return replace(model, weights={**model.weights, HEAD: bias})
+    return replace(model, weights={**model.weights, HEAD: bias}, moved=dict(found))
 
 
 def shifts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,4 +125,9 @@ def test_a_moved_threshold_is_a_moved_logit(activation: str, first: int) -> None
     expected = before.clone()
     expected[:, first + 1] += 1.5
     assert torch.allclose(after, expected, atol=1e-5)
-    assert moved == replace(model, weights=moved.weights)
+    assert moved == replace(model, weights=moved.weights, moved={"spleen": 1.5})
+
+
+def test_a_model_says_how_far_its_thresholds_were_moved(tmp_path: Path) -> None:
+    with_shifts(a_model(), {"spleen": 1.5}).save(tmp_path / "0001")
+    assert Model.load(tmp_path / "0001").moved == {"spleen": 1.5}
