@@ -79,7 +79,7 @@ def _moved(model: Model, project: Project, reporter: Reporter, *, seconds: float
     if model.label_set != project.label_set:  # labels came or went since; its channels are not those of the cases
         return model
     reporter.alive("moving thresholds")
-    cases = [case for case in prepare(project, model.config.data) if case.everywhere.any()]
+    cases = [case for case in prepare(project, model.config.data) if case.annotated.any()]
     return with_shifts(model, shifts(model, cases, seconds=seconds, alive=lambda: reporter.alive("moving thresholds")))
 
 

@@ -34,6 +34,8 @@ CASES = 4
 """Annotated cases that are looked at for each label, at most."""
 SHARE = 0.05
 """Share of the training's time that this may take; at least one case is looked at."""
+NEARLY = 0.9
+"""Share of a slice, or of what is known, that counts as all of it: resampled slices have rims."""
 HEAD = "head.bias"
 
 
@@ -57,8 +59,8 @@ def shifts(
 
     Args:
         model: as trained.
-        cases: prepared on its grid. A label counts where it is annotated everywhere (or absent): strokes do not say
-            how large it is.
+        cases: prepared on its grid. A label counts where it is annotated everywhere (or absent) or in whole slices:
+            strokes do not say how large it is.
         seconds: no further case is looked at after them.
         alive: called between cases.
     """
@@ -66,16 +68,21 @@ def shifts(
     device, _ = choose_device(model.config.train.device)
     inference = Inference(model.segmentor(), model.config, device=device, probed=probe(model.config, device))
     found, true = np.zeros((len(names), len(SHIFTS))), np.zeros((len(names), len(SHIFTS)))
-    whole = np.zeros(len(names))
+    whole, seen = np.zeros(len(names)), np.zeros(len(names), int)
     begin = time.monotonic()
-    for case in _chosen(cases):
+    for case in sorted(cases, key=lambda c: -int(c.annotated.sum())):
+        known = case.known()
+        shown = _shown(case, known)
+        if not (shown & (seen < CASES)).any():
+            continue
         alive()
-        probability, known = inference.run(case.image, len(names)).probability, case.known()
-        for channel in np.flatnonzero(case.everywhere).tolist():
+        probability = inference.run(case.image, len(names)).probability
+        for channel in np.flatnonzero(shown).tolist():
             mask = label_mask(case.labels, model.label_set, channel) & known[channel]
             found[channel] += _above(probability[channel][known[channel]])
             true[channel] += _above(probability[channel][mask])
             whole[channel] += np.count_nonzero(mask)
+        seen += shown
         if time.monotonic() - begin > seconds:
             break
     moved = {name: best_shift(found[c], true[c], whole[c]) for c, name in enumerate(names)}
@@ -104,11 +111,13 @@ def _above(probability: NDArray[np.floating]) -> NDArray[np.integer]:
     return len(candidates) - np.searchsorted(candidates, thresholds, side="right")
 
 
-def _chosen(cases: Sequence[PreparedCase]) -> list[PreparedCase]:
-    """Cases until each label has been seen often enough, those with most labels first."""
-    seen, chosen = np.zeros(len(cases[0].everywhere) if cases else 0, int), []
-    for case in sorted(cases, key=lambda c: -int(c.everywhere.sum())):
-        if (case.everywhere & (seen < CASES)).any():
-            chosen.append(case)
-            seen += case.everywhere
-    return chosen
+def _shown(case: PreparedCase, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(K,): the case shows how large the label is, in all of the volume or in whole slices of it."""
+    partial = [c in case.region_channels and _whole_slices(known[c]) for c in range(len(known))]
+    return np.asarray(case.everywhere | partial)
+
+
+def _whole_slices(known: NDArray[np.bool_]) -> bool:
+    """Whether nearly all of what is known, (*S), lies in slices across an axis that are known nearly everywhere."""
+    shares = [known.mean(axis=tuple(a for a in range(known.ndim) if a != axis)) for axis in range(known.ndim)]
+    return any(share[share >= NEARLY].sum() >= NEARLY * share.sum() > 0 for share in shares)

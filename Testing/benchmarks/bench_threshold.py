@@ -42,7 +42,7 @@ def main() -> None:
         sys.exit(f"expected a project in {args.project}, and images/ and labels/ in {args.test}")
     project = Project.open(args.project)
     trained = as_trained(project)
-    moved = shifts(trained, [c for c in prepare(project, trained.config.data) if c.everywhere.any()])
+    moved = shifts(trained, [c for c in prepare(project, trained.config.data) if c.annotated.any()])
     found = [dice(args, model) for model in (trained, with_shifts(trained, moved))]
     print("| label | logit moved by | Dice as trained | moved |\n|---|--:|--:|--:|")
     for label in found[0]:

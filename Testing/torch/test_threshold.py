@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from SemiSupSegLib.config import Config, DataConfig, NetworkConfig, TrainConfig
+from SemiSupSegLib.data.bits import pack
 from SemiSupSegLib.data.prepared import Foreground, PreparedCase
 from SemiSupSegLib.engine import threshold
 from SemiSupSegLib.engine.model import Model
@@ -35,10 +36,20 @@ def a_model(activation: str = "sigmoid") -> Model:
     return Model(config, LABELS, weights, "run", "last", 1)
 
 
-def a_case(liver: NDArray[np.bool_], *, everywhere: tuple[bool, bool] = (True, False)) -> PreparedCase:
+def a_case(
+    liver: NDArray[np.bool_],
+    *,
+    everywhere: tuple[bool, bool] = (True, False),
+    finished: NDArray[np.bool_] | None = None,
+) -> PreparedCase:
+    """``finished``: only there, and of the liver alone, something is known."""
     arrays = {"image": np.zeros((1, *SIZE), np.float16), "labels": liver.astype(np.uint8)[None]}
     said, nothing = np.array(everywhere), Foreground(np.zeros((0, 3), np.int32), (0, 0))
-    return PreparedCase("a", Grid(SIZE, (4.0,) * 3), LABELS, said, said, 0.0, arrays, (), nothing, None, "")
+    partial: tuple[int, ...] = ()
+    if finished is not None:
+        arrays["region"], partial, everything = pack(finished[None]), (0,), np.array([False, False])
+        return PreparedCase("a", Grid(SIZE, (4.0,) * 3), LABELS, said, everything, 0.0, arrays, partial, nothing)
+    return PreparedCase("a", Grid(SIZE, (4.0,) * 3), LABELS, said, said, 0.0, arrays, partial, nothing)
 
 
 @pytest.fixture
@@ -103,6 +114,15 @@ def test_false_alarms_in_a_case_without_the_organ_count(predicted) -> None:
     assert shifts(a_model(), [a_case(halves())])["liver"] == pytest.approx(0.3)
     both = shifts(a_model(), [a_case(halves()), absent])["liver"]
     assert both < np.log(0.6 / 0.4)  # so far only, that the second case stays empty
+
+
+def test_whole_slices_count_and_strokes_do_not(predicted) -> None:
+    predicted.append(np.stack([np.where(halves(), 0.4, 0.1)] * 2))
+    slices, stroke = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
+    slices[:, :, 2:4] = True
+    stroke[2:6, 3, 2:4] = True
+    assert shifts(a_model(), [a_case(halves(), finished=slices)])["liver"] > 0
+    assert shifts(a_model(), [a_case(halves(), finished=stroke)]) == {}
 
 
 def test_it_ends_in_time_and_looks_at_few_cases(predicted) -> None:
