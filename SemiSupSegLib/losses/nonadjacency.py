@@ -181,32 +181,51 @@ def _chunks(probability: Tensor) -> Iterator[slice]:
 
 
 def _box_means(values: Tensor, valid: Tensor | None, axes: tuple[int, ...], *, exclude_center: bool) -> Tensor:
-    """:func:`_box_mean`; on a CPU channel by channel, as one fits the cache, through which it goes a dozen times."""
-    if values.device.type != "cpu":
-        return _box_mean(values, valid, axes, exclude_center=exclude_center)
+    """:func:`_box_mean`; on a CPU volume by volume, as one fits the cache, through which it goes several times."""
     result = torch.empty_like(values)
-    for channel in range(values.shape[1]):
-        one = slice(channel, channel + 1)
-        result[:, one] = _box_mean(values[:, one], valid, axes, exclude_center=exclude_center)
+    if values.device.type != "cpu":
+        return _box_mean(values, valid, axes, result, torch.empty_like(values), exclude_center=exclude_center)
+    scratch = torch.empty_like(values[:1, :1])
+    for row in range(len(values)):
+        where = slice(row, row + 1)
+        mask = None if valid is None or bool(valid[row].all()) else valid[where]
+        for channel in range(values.shape[1]):
+            one = (where, slice(channel, channel + 1))
+            _box_mean(values[one], mask, axes, result[one], scratch, exclude_center=exclude_center)
     return result
 
 
-def _box_mean(values: Tensor, valid: Tensor | None, axes: tuple[int, ...], *, exclude_center: bool) -> Tensor:
-    """Mean over the box around each voxel, zero outside: ``avg_pool3d(values, 3, 1, 1)`` (a fifth of its time on CPU).
+def _box_mean(
+    values: Tensor,
+    valid: Tensor | None,
+    axes: tuple[int, ...],
+    result: Tensor,
+    scratch: Tensor,
+    *,
+    exclude_center: bool,
+) -> Tensor:
+    """Mean over the box around each voxel, zero outside: ``avg_pool3d(values, 3, 1, 1)`` (a tenth of its time on CPU).
 
-    A sum over three voxels along each axis in turn is the sum over the box; of zeros and ones it is exact.
+    A sum over three voxels along each axis in turn is the sum over the box; of zeros and ones it is exact. ``result``
+    is filled; ``scratch`` is of the same size.
     """
     values = values if valid is None else torch.where(valid, values, 0.0)
     total = values
-    for axis in axes:
-        before, after = total[_from(axis, None, -1)], total[_from(axis, 1, None)]
-        total = total.clone()
-        total[_from(axis, None, -1)] += after
-        total[_from(axis, 1, None)] += before
+    for turn, axis in enumerate(axes):
+        total = _three(total, axis, result if (len(axes) - turn) % 2 else scratch)
     if exclude_center:
-        total = total - values
+        total -= values
     total /= 3 ** len(axes) - exclude_center
-    return total if valid is None else torch.where(valid, total, 0.0)
+    return total if valid is None else total.masked_fill_(~valid, 0.0)
+
+
+def _three(values: Tensor, axis: int, result: Tensor) -> Tensor:
+    """Sum of each voxel and its two neighbours along an axis, zero outside."""
+    before, after = values[_from(axis, None, -1)], values[_from(axis, 1, None)]
+    torch.add(before, after, out=result[_from(axis, None, -1)])
+    result[_from(axis, -1, None)] = values[_from(axis, -1, None)]
+    result[_from(axis, 1, None)] += before
+    return result
 
 
 def _from(axis: int, start: int | None, stop: int | None) -> tuple[slice, ...]:
