@@ -164,12 +164,13 @@ class _Contacts(torch.autograd.Function):
         """Gradient of the probabilities."""
         probability, valid = ctx.saved_tensors
         axes, exclude_center = ctx.box
-        result, flat = torch.empty_like(probability), probability.flatten(2)
+        result = torch.empty_like(probability)
         with torch.autocast(probability.device.type, enabled=False):  # the loop's backward pass runs under autocast
             both_ways = gradient + gradient.T
+            for row, into in zip(probability, result, strict=True):
+                torch.mm(both_ways, row.flatten(1), out=into.flatten(1))
             for part in _chunks(probability):
-                mixed = (both_ways[part] @ flat).view_as(probability[:, part])
-                result[:, part] = _box_means(mixed, valid, axes, exclude_center=exclude_center)
+                result[:, part] = _box_means(result[:, part], valid, axes, exclude_center=exclude_center)
         return result, None, None, None
 
 

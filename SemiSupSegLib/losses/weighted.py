@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .label_sums import exclusive_sums
 from .reduce import check_same_shape, mean_over_processes, sum_over_processes
 
 __all__ = ["batch_dice", "median_frequency", "weighted_cross_entropy", "with_background"]
@@ -55,16 +56,13 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor, frequ
     check_same_shape(target=target, weight=weight)
     check_same_shape(logits=logits[:, 1:], target=target)
     check_same_shape(classes=logits.flatten(2)[0, :, 0], frequency=frequency)
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    possible = _possible(target, weight > 0)
-    log_possible = logits.masked_fill(~possible, torch.finfo(logits.dtype).min).logsumexp(1) - logits.logsumexp(1)
-    rarity = torch.zeros_like(log_possible)
-    for channel, share in enumerate(frequency.tolist()):
-        rarity += share * possible[:, channel]
-    per_voxel = weight.to(logits.dtype).amax(dim=1) / rarity
+    known = weight > 0
+    kind = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    per_voxel = weight.amax(dim=1).to(kind) / _rarity(target & known, known, frequency.to(logits.device, kind))
     total = mean_over_processes(per_voxel.sum())
-    scored = torch.where(per_voxel > 0, -log_possible * per_voxel, 0.0)
-    return scored.sum() / torch.where(total > 0, total, 1.0)
+    spread = torch.where(known, per_voxel[:, None], 0.0)
+    scored, _, _ = exclusive_sums(logits, target, spread, torch.zeros_like(target))
+    return scored / torch.where(total > 0, total, 1.0)
 
 
 def batch_dice(probability: Tensor, target: Tensor, known: Tensor) -> Tensor:
@@ -115,8 +113,8 @@ def with_background(target: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat((nothing, target & known), dim=1), torch.cat((there | nothing, known), dim=1)
 
 
-def _possible(target: Tensor, known: Tensor) -> Tensor:
-    """(B, K + 1, *S) bool: the label that is there, or else the background and all that is not known to be absent."""
-    there = target & known
-    settled = there.any(dim=1, keepdim=True)
-    return torch.cat((~settled, torch.where(settled, there, ~known)), dim=1)
+def _rarity(there: Tensor, known: Tensor, frequency: Tensor) -> Tensor:
+    """(B, *S): of the label that is there, or else of the background and all that is not known to be absent, summed."""
+    background, labels = frequency[0], frequency[1:]
+    flat = [(labels @ part.flatten(2).to(labels.dtype)).view_as(part[:, 0]) for part in (there, ~known)]
+    return torch.where(there.any(dim=1), flat[0], background + flat[1])

@@ -170,15 +170,27 @@ class Epoch:
         """Steps that were added since :meth:`end`."""
         return round(float(self.sums[-1]))
 
-    def add(self, found: Tensor, truth: Tensor, non_adjacency: Tensor) -> None:
-        """One step's patches: where labels were found and where they are, (B, K, *S) bool each, and L_NA.
+    def add(self, found: Tensor, truth: Tensor, scored: Tensor, non_adjacency: Tensor) -> None:
+        """One step's patches, and L_NA. A step that is not finite in any process is left out.
 
-        A step that is not finite in any process is left out.
+        Args:
+            found: (B, *S) whole numbers: the label that was found, from 1, or 0.
+            truth: (B, K, *S) bool: where labels are.
+            scored: (B, K, *S) bool: where that is known.
+            non_adjacency: scalar.
         """
-        axes = (0, *range(2, truth.ndim))
-        both, either = (found & truth).sum(axes), found.sum(axes) + truth.sum(axes)
+        both, either = torch.zeros(2, self.labels, dtype=torch.float64, device=found.device)
+        for row, y, known in zip(found, truth, scored, strict=True):
+            if not known.any():
+                continue
+            label = (row - 1).clamp(min=0)  # K masks of the volume would take longer than the rest of the loss
+            counts = known.gather(0, label[None])[0] & (row > 0)
+            right = y.gather(0, label[None])[0] & counts
+            both += torch.bincount(label[right], minlength=self.labels)
+            either += torch.bincount(label[counts], minlength=self.labels)
+            either += torch.stack([one.count_nonzero() for one in y & known])
         last = torch.stack((non_adjacency.detach().double(), non_adjacency.new_ones((), dtype=torch.float64)))
-        sums = mean_over_processes(torch.cat((both.double(), either.double(), last)))
+        sums = mean_over_processes(torch.cat((both, either, last)))
         if torch.isfinite(sums).all():
             self.sums += sums.cpu()
 

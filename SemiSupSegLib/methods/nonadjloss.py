@@ -252,10 +252,8 @@ class NonAdjLoss(Method):
         self.log = {"non_adjacency": float(value), "lambda": self.control.weight}
         if self.control.started and self.config.control == "holdout":
             return
-        classes = torch.arange(1, distribution.shape[1], device=distribution.device)
-        found = distribution.argmax(dim=1, keepdim=True) == classes.view(1, -1, 1, 1, 1)
         scored = batch.known & batch.annotated[(..., None, None, None)]
-        self.epoch.add(found & scored, batch.target & scored, value)
+        self.epoch.add(distribution.max(dim=1).indices, batch.target, scored, value)
 
     def _end_of_window(self) -> None:
         """An epoch of training patches; one without an annotated voxel says nothing about Dice."""

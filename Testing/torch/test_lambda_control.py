@@ -220,12 +220,13 @@ def test_another_interval_changes_all_counts() -> None:
 
 
 def test_an_epoch_is_the_dice_of_all_its_patches_and_the_mean_of_the_constraint() -> None:
-    truth = torch.tensor([[[True, True, False, False], [True, False, False, False], [False] * 4]])
-    found = torch.tensor([[[True, False, False, False], [True, True, False, False], [False] * 4]])
+    truth = torch.tensor([[[True, True, False, True], [False, False, True, False], [False] * 4]])
+    known = torch.tensor([True, True, True, False]).expand(1, 3, 4)
+    right = torch.tensor([[1, 1, 2, 0]])
     epoch = Epoch(3)
-    epoch.add(found, truth, torch.tensor(0.2))
-    epoch.add(truth, truth, torch.tensor(0.4))
-    epoch.add(truth, truth, torch.tensor(math.nan))  # left out
+    epoch.add(torch.tensor([[1, 2, 2, 1]]), truth, known, torch.tensor(0.2))
+    epoch.add(right, truth, known, torch.tensor(0.4))
+    epoch.add(right, truth, known, torch.tensor(math.nan))  # left out
     assert epoch.steps == 2
     dice, value = epoch.end()
     assert dice == pytest.approx((2 * 3 / 7 + 2 * 2 / 5) / 2)  # the third label is nowhere
@@ -236,5 +237,5 @@ def test_an_epoch_is_the_dice_of_all_its_patches_and_the_mean_of_the_constraint(
 def test_an_epoch_without_any_label_has_no_dice() -> None:
     epoch = Epoch(2)
     nothing = torch.zeros(1, 2, 4, dtype=torch.bool)
-    epoch.add(nothing, nothing, torch.tensor(0.2))
+    epoch.add(torch.zeros(1, 4, dtype=torch.long), nothing, ~nothing, torch.tensor(0.2))
     assert epoch.end() == (None, pytest.approx(0.2))
