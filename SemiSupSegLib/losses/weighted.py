@@ -7,8 +7,12 @@ Labels exclude each other. Partly known voxels are ours: the classes that are st
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .label_sums import exclusive_sums
 from .reduce import check_same_shape, mean_over_processes, sum_over_processes
@@ -86,15 +90,58 @@ def batch_dice(probability: Tensor, target: Tensor, known: Tensor) -> Tensor:
     """
     check_same_shape(probability=probability, target=target, known=known)
     probability = probability if probability.dtype == torch.float64 else probability.float()
-    axes = (0, *range(2, probability.ndim))
-    positive = target & known
-    overlap = sum_over_processes(torch.where(positive, probability, 0.0).sum(axes))
-    volume = sum_over_processes(torch.where(known, probability, 0.0).sum(axes))
-    reference = sum_over_processes(positive.sum(axes).to(probability.dtype))
-    counted = sum_over_processes(known.sum(axes).to(probability.dtype)) > 0
+    if probability.device.type == "cpu":
+        sums: tuple[Tensor, ...] = _DiceSums.apply(probability, target, known)  # type: ignore[no-untyped-call]
+    else:
+        axes, positive = (0, *range(2, probability.ndim)), target & known
+        counts = (torch.where(part, probability, 0.0) for part in (positive, known))
+        sums = tuple(one.sum(axes).to(probability.dtype) for one in (*counts, positive, known))
+    overlap, volume, reference, counted = (sum_over_processes(one) for one in sums)
+    counted = counted > 0
     size = volume + reference
     dice = 2 * overlap / torch.where(size > 0, size, 1.0)
     return torch.where(counted, 1 - dice, 0.0).sum() / counted.sum().clamp(min=1)
+
+
+class _DiceSums(torch.autograd.Function):
+    """Sums of p y, p, y and 1 over the known voxels of each class, on a CPU. Of a patch that nobody annotated nothing
+    is known, and elsewhere mostly all: neither is gone through voxel by voxel. One copy of the probabilities at most.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, probability: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor, ...]:
+        """Four of shape (C,)."""
+        ctx.save_for_backward(target, known)
+        ctx.kind = probability.dtype
+        sums = probability.new_zeros((4, probability.shape[1]))
+        for row, channel in _volumes(known):
+            p, y, here = (part[row, channel] for part in (probability, target, known))
+            positive = y & here
+            sums[0, channel] += p[positive].sum()
+            sums[1, channel] += p.sum() if bool(here.all()) else p[here].sum()
+            sums[2, channel] += positive.count_nonzero()
+            sums[3, channel] += here.count_nonzero()
+        ctx.mark_non_differentiable(sums[2], sums[3])
+        return tuple(sums.unbind())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_overlap: Tensor, of_volume: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradient of the probabilities: the same number wherever a class is, and where it is not."""
+        target, known = ctx.saved_tensors
+        gradient = torch.zeros(target.shape, dtype=ctx.kind, device=target.device)
+        for row, channel in _volumes(known):
+            y, here = target[row, channel], known[row, channel]
+            into = gradient[row, channel].fill_(of_volume[channel])
+            into[y] += of_overlap[channel]
+            if not bool(here.all()):
+                into.masked_fill_(~here, 0.0)
+        return gradient, None, None
+
+
+def _volumes(known: Tensor) -> Iterator[tuple[int, int]]:
+    """Row and channel of the volumes of which anything is known."""
+    yield from known.flatten(2).any(dim=2).nonzero().tolist()
 
 
 def with_background(target: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +161,16 @@ def with_background(target: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _rarity(there: Tensor, known: Tensor, frequency: Tensor) -> Tensor:
-    """(B, *S): of the label that is there, or else of the background and all that is not known to be absent, summed."""
+    """(B, *S): of the label that is there, or else of the background and all that is not known to be absent, summed; 1
+    where nothing is known of a patch."""
     background, labels = frequency[0], frequency[1:]
-    flat = [(labels @ part.flatten(2).to(labels.dtype)).view_as(part[:, 0]) for part in (there, ~known)]
-    return torch.where(there.any(dim=1), flat[0], background + flat[1])
+    result = torch.ones_like(known[:, 0], dtype=labels.dtype)
+    for y, here, into in zip(there, known, result, strict=True):
+        if not here.any():
+            continue
+        possible = background.expand_as(into)
+        if not here.all():
+            possible = possible + (labels @ (~here).flatten(1).to(labels.dtype)).view_as(into)
+        own = (labels @ y.flatten(1).to(labels.dtype)).view_as(into)
+        into.copy_(torch.where(y.any(dim=0), own, possible))
+    return result
