@@ -263,7 +263,8 @@ def test_a_worker_tells_errors_but_not_that_the_training_process_is_gone(
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what was started in the background ignores Ctrl-C
 sys.path.insert(0, "Testing/torch")
 from test_loader import DataConfig, LABELS, PatchSource, case_of, loader
 
@@ -294,8 +295,12 @@ def test_ctrl_c_prints_no_traceback_of_a_worker(tmp_path: Path, moment: str) -> 
     assert process.stdout is not None
     while (said := process.stdout.readline().strip()) != moment:
         assert said, "the script ended early"
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     assert "interrupted" in out
     assert err == ""
     assert process.returncode == 0
