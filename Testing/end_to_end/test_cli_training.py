@@ -34,7 +34,7 @@ from SemiSupSegLib.project.project import Project
 
 pytestmark = pytest.mark.e2e
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 FAKE_ENGINE = '''
 """Stands in for the engine: what a run does is in its method's options."""
