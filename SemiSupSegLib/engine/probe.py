@@ -24,7 +24,7 @@ from torch import nn
 from ..config import Config
 from ..networks.norm import norm_activation
 
-__all__ = ["Probe", "autocast", "available_threads", "prepare_network", "probe"]
+__all__ = ["Probe", "autocast", "available_threads", "prepare_network", "probe", "probe_here"]
 
 SECONDS = 3.0
 """What trying may cost."""
@@ -62,13 +62,18 @@ def probe(config: Config, device: torch.device | str) -> Probe:
         config: its network, and ``train.precision``: anything but ``auto`` settles the precision.
         device: where to train or predict.
     """
-    found = _probed(torch.device(device).type, config.train.precision, config.network.filters)
+    found = probe_here(config, device)
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         chosen = torch.tensor([found.precision == "bfloat16", found.channels_last], dtype=torch.uint8, device=device)
         dist.broadcast(chosen, src=0)
         reduced, last = (bool(answer) for answer in chosen.tolist())
         found = replace(found, precision="bfloat16" if reduced else "float32", channels_last=last)
     return found
+
+
+def probe_here(config: Config, device: torch.device | str) -> Probe:
+    """The same for work that one process of a distributed run does alone: no other is waited for."""
+    return _probed(torch.device(device).type, config.train.precision, config.network.filters)
 
 
 def prepare_network(network: nn.Module, probed: Probe) -> nn.Module:

@@ -15,7 +15,7 @@ from ..project import models
 from ..project.project import Project
 from .device import choose_device
 from .model import Model
-from .probe import probe
+from .probe import probe_here
 from .validate import Scores, validate
 
 __all__ = ["Verdict", "model_folder", "promote"]
@@ -80,7 +80,7 @@ def _score(project: Project, model: Model, alive: Callable[[], None]) -> float |
         cases,
         project.label_set,
         model.config,
-        probe(model.config, device),
+        probe_here(model.config, device),
         alive=alive,
         names=model.label_set.names,
     )

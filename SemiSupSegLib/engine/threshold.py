@@ -21,7 +21,7 @@ from ..data.prepare import PreparedCase
 from ..project.annotation import label_mask
 from .device import choose_device
 from .model import Model
-from .probe import probe
+from .probe import probe_here
 from .volume import Inference
 
 __all__ = ["best_shift", "shifts", "with_shifts"]
@@ -66,7 +66,7 @@ def shifts(
     """
     names = model.label_set.names
     device, _ = choose_device(model.config.train.device)
-    inference = Inference(model.segmentor(), model.config, device=device, probed=probe(model.config, device))
+    inference = Inference(model.segmentor(), model.config, device=device, probed=probe_here(model.config, device))
     found, true = np.zeros((len(names), len(SHIFTS))), np.zeros((len(names), len(SHIFTS)))
     whole, seen = np.zeros(len(names)), np.zeros(len(names), int)
     begin = time.monotonic()
