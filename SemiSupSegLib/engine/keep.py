@@ -10,7 +10,7 @@ import shutil
 
 from ..config import Config
 from ..data.prepare import prepare
-from ..errors import RunError
+from ..errors import RunError, SemiSupSegError
 from ..jobs.protocol import EventKind
 from ..jobs.run import Run
 from ..project.labels import LabelSet
@@ -75,11 +75,14 @@ def keep(run: Run, project: Project, reporter: Reporter, *, moves: bool = True) 
 
 
 def _moved(model: Model, project: Project, reporter: Reporter, *, seconds: float) -> Model:
-    """The model with its thresholds where they suit the annotated cases best."""
+    """The model with its thresholds where they suit the annotated cases best; as it is where they cannot be read."""
     if model.label_set != project.label_set:  # labels came or went since; its channels are not those of the cases
         return model
     reporter.alive("moving thresholds")
-    cases = [case for case in prepare(project, model.config.data) if case.annotated.any()]
+    try:
+        cases = [case for case in prepare(project, model.config.data) if case.annotated.any()]
+    except SemiSupSegError:  # a case went while it trained; what was learnt must not go with it
+        return model
     return with_shifts(model, shifts(model, cases, seconds=seconds, alive=lambda: reporter.alive("moving thresholds")))
 
 

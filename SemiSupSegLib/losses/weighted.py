@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .label_sums import exclusive_sums
-from .reduce import check_same_shape, mean_over_processes, sum_over_processes
+from .reduce import check_same_shape, exact, mean_over_processes, sum_over_processes
 
 __all__ = ["batch_dice", "median_frequency", "weighted_cross_entropy", "with_background"]
 
@@ -61,8 +61,8 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor, frequ
     check_same_shape(logits=logits[:, 1:], target=target)
     check_same_shape(classes=logits.flatten(2)[0, :, 0], frequency=frequency)
     known = weight > 0
-    kind = torch.float64 if logits.dtype == torch.float64 else torch.float32
-    per_voxel = weight.amax(dim=1).to(kind) / _rarity(target & known, known, frequency.to(logits.device, kind))
+    rarity = _rarity(target & known, known, frequency.to(logits.device, exact(logits[:0]).dtype))
+    per_voxel = weight.amax(dim=1).to(rarity.dtype) / rarity
     total = mean_over_processes(per_voxel.sum())
     spread = torch.where(known, per_voxel[:, None], 0.0)
     scored, _, _ = exclusive_sums(logits, target, spread, torch.zeros_like(target))
@@ -89,7 +89,7 @@ def batch_dice(probability: Tensor, target: Tensor, known: Tensor) -> Tensor:
         ValueError: the three shapes differ.
     """
     check_same_shape(probability=probability, target=target, known=known)
-    probability = probability if probability.dtype == torch.float64 else probability.float()
+    probability = exact(probability)
     if probability.device.type == "cpu":
         sums: tuple[Tensor, ...] = _DiceSums.apply(probability, target, known)  # type: ignore[no-untyped-call]
     else:
@@ -121,8 +121,9 @@ class _DiceSums(torch.autograd.Function):
             sums[1, channel] += p.sum() if bool(here.all()) else p[here].sum()
             sums[2, channel] += positive.count_nonzero()
             sums[3, channel] += here.count_nonzero()
-        ctx.mark_non_differentiable(sums[2], sums[3])
-        return tuple(sums.unbind())
+        overlap, volume, reference, counted = (one.clone() for one in sums)
+        ctx.mark_non_differentiable(reference, counted)
+        return overlap, volume, reference, counted
 
     @staticmethod
     @once_differentiable

@@ -18,7 +18,7 @@ from SemiSupSegLib.engine.keep import MODEL_FOLDER, check_learnt, keep_best
 from SemiSupSegLib.engine.model import Model
 from SemiSupSegLib.engine.train import Outcome, train
 from SemiSupSegLib.engine.validate import Scores
-from SemiSupSegLib.errors import ModelFileError, RunError
+from SemiSupSegLib.errors import ImageError, ModelFileError, RunError
 from SemiSupSegLib.jobs.events import Event, EventReader
 from SemiSupSegLib.jobs.protocol import EventKind, RunState
 from SemiSupSegLib.jobs.run import Run
@@ -86,6 +86,18 @@ def test_stopped_to_keep_the_best_a_training_leaves_a_model_that_is_offered(
     assert run_state(run) == (RunState.FINISHED, "finished early, after 3 steps")
     model = Model.load(run.folder / MODEL_FOLDER, a_small_study.label_set)
     assert (model.step, model.checkpoint, model.run) == (3, "last", run.id)  # nothing was scored before the end
+
+
+def test_a_case_that_goes_during_the_training_does_not_take_the_model_with_it(
+    a_small_study: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        message = "the image of case a cannot be read"
+        raise ImageError(message)
+
+    monkeypatch.setattr("SemiSupSegLib.engine.keep.prepare", gone)
+    outcome = train(a_run(a_small_study), a_small_study)
+    assert outcome.promoted == "0001"
 
 
 def test_a_plain_stop_makes_no_model_and_can_be_gone_on_with(
