@@ -123,6 +123,14 @@ def a_project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """What was started in the background ignores Ctrl-C, and so would every child of the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
 def fake_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine that does as it is told, here and in every child."""
     folder = tmp_path / "engine"
