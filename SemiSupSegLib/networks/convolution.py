@@ -1,11 +1,13 @@
-"""3x3x3 convolution whose gradient is fast where a volume has become small and wide.
+"""Convolution whose gradients are fast where a volume has become small and wide.
 
-oneDNN (3.12) computes the weights' gradient of the deep levels at a fifth of the machine's matrix-multiply rate. There
-the 27 neighbours of every voxel fit into the cache, and the convolution is one matrix product with them.
+oneDNN (3.12) computes the weights' gradient of the deep levels at a fifth of the machine's matrix-multiply rate, and
+both gradients of a strided convolution at a tenth. There the neighbours of every voxel fit into the cache, and the
+convolution is one matrix product with them.
 """
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import torch
@@ -15,64 +17,78 @@ from torch import Tensor, nn
 __all__ = ["Convolution", "use_fast_convolutions"]
 
 _SMALL = 2048
-"""Voxels of a batch up to which the weights' gradient is a matrix product."""
+"""Voxels of a batch, after the convolution, up to which the weights' gradient is a matrix product."""
 _SMALLEST = 512
-"""Voxels of a batch up to which the other two products are as well."""
+"""Voxels of a batch up to which the image's gradient is as well; of a strided one, it always is."""
+
+Triple = tuple[int, int, int]
 
 
 class Convolution(nn.Conv3d):
     """``nn.Conv3d`` with another way to the same gradients on CPUs, in bfloat16 and channels-last."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, X, Y, Z) to (B, C', X, Y, Z)."""
+        """(B, C, X, Y, Z) to (B, C', X', Y', Z')."""
         if not self._applies(input):
             return super().forward(input)
         weight = self.weight.to(torch.bfloat16, memory_format=torch.channels_last_3d)
-        result: Tensor = _MatrixProduct.apply(input.to(torch.bfloat16), weight)  # type: ignore[no-untyped-call]
+        result: Tensor = _MatrixProduct.apply(  # type: ignore[no-untyped-call]
+            input.to(torch.bfloat16), weight, self.stride, self.padding
+        )
         return result if self.bias is None else result + self.bias.to(result.dtype).view(1, -1, 1, 1, 1)
 
     def _applies(self, x: Tensor) -> bool:
-        """Whether it is the right kind of convolution, on the right kind of small volume, in bfloat16."""
-        if x.device.type != "cpu" or x.numel() // x.shape[1] > _SMALL or min(self.weight.shape[:2]) < 64:
+        """Whether it is a plain convolution, on the right kind of small volume, in bfloat16."""
+        if x.device.type != "cpu" or min(self.weight.shape[:2]) < 64 or isinstance(self.padding, str):
+            return False
+        plain = self.padding_mode == "zeros" and self.dilation == (1, 1, 1) and self.groups == 1
+        size = _size_after(x, self.weight, self.stride, self.padding)
+        if not plain or min(size) < 1 or len(x) * size[0] * size[1] * size[2] > _SMALL:
             return False
         reduced = x.dtype == torch.bfloat16 or (
             torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
         )
-        same = self.kernel_size == (3, 3, 3) and self.padding == (1, 1, 1) and self.padding_mode == "zeros"
-        plain = self.stride == (1, 1, 1) and self.dilation == (1, 1, 1) and self.groups == 1
-        return reduced and same and plain and x.is_contiguous(memory_format=torch.channels_last_3d)
+        return reduced and x.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 class _MatrixProduct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Triple, padding: Triple) -> Tensor:
         ctx.save_for_backward(x, weight)
-        y = torch.empty(
-            (len(x), len(weight), *x.shape[2:]), dtype=x.dtype, memory_format=torch.channels_last_3d
-        )
-        torch.mm(_neighbours(x), _matrix(weight).T, out=_rows(y))
+        ctx.stride, ctx.padding = stride, padding
+        size = _size_after(x, weight, stride, padding)
+        y = torch.empty((len(x), len(weight), *size), dtype=x.dtype, memory_format=torch.channels_last_3d)
+        torch.mm(_neighbours(x, weight, stride, padding), _matrix(weight).T, out=_rows(y))
         return y
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (x, weight), stride, padding = ctx.saved_tensors, ctx.stride, ctx.padding
         gradient = gradient.contiguous(memory_format=torch.channels_last_3d)
-        rows = _rows(gradient)
-        to_weight = (rows.T @ _neighbours(x)).view(weight.shape[0], 3, 3, 3, -1).permute(0, 4, 1, 2, 3)
-        if not ctx.needs_input_grad[0]:
-            return None, to_weight
-        if len(rows) <= _SMALLEST:
-            return _scattered(rows @ _matrix(weight), x), to_weight
-        one, none = [1, 1, 1], [0, 0, 0]
-        to_x, *_ = torch.ops.aten.convolution_backward(
-            gradient, x, weight, None, one, one, one, False, none, 1, [True, False, False]
-        )
-        return to_x, to_weight
+        rows, to_weight, to_x = _rows(gradient), None, None
+        if ctx.needs_input_grad[1]:
+            flat = rows.T @ _neighbours(x, weight, stride, padding)
+            to_weight = flat.view(len(weight), *weight.shape[2:], -1).permute(0, 4, 1, 2, 3)
+        if ctx.needs_input_grad[0]:
+            if len(rows) <= _SMALLEST or max(stride) > 1:
+                to_x = _scattered(rows @ _matrix(weight), x, weight, stride, padding)
+            else:
+                one, none = [1, 1, 1], [0, 0, 0]
+                to_x, *_ = torch.ops.aten.convolution_backward(
+                    gradient, x, weight, None, stride, padding, one, False, none, 1, [True, False, False]
+                )
+        return to_x, to_weight, None, None
+
+
+def _size_after(x: Tensor, weight: Tensor, stride: tuple[int, ...], padding: tuple[int, ...]) -> tuple[int, ...]:
+    """X', Y', Z'."""
+    axes = zip(x.shape[2:], weight.shape[2:], stride, padding, strict=True)
+    return tuple((n + 2 * pad - kernel) // step + 1 for n, kernel, step, pad in axes)
 
 
 def _matrix(weight: Tensor) -> Tensor:
-    """(C', C, 3, 3, 3) channels-last as (C', 27 C), without a copy."""
+    """(C', C, *kernel) channels-last as (C', kernel C), without a copy."""
     return weight.permute(0, 2, 3, 4, 1).reshape(weight.shape[0], -1)
 
 
@@ -81,25 +97,30 @@ def _rows(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 4, 1).view(-1, x.shape[1])
 
 
-def _neighbours(x: Tensor) -> Tensor:
-    """(B, C, X, Y, Z) to (B X Y Z, 27 C): the 27 voxels around each, zero outside. A row of three is contiguous."""
-    padded = F.pad(x.permute(0, 2, 3, 4, 1), (0, 0, 1, 1, 1, 1, 1, 1))
-    batch, *size, channels = padded.shape
-    strides = padded.stride()
-    shape = (batch, *(n - 2 for n in size), 3, 3, 3 * channels)
-    return padded.as_strided(shape, (*strides[:4], strides[1], strides[2], 1)).reshape(-1, 27 * channels)
+def _neighbours(x: Tensor, weight: Tensor, stride: Triple, padding: Triple) -> Tensor:
+    """(B, C, X, Y, Z) to (B X' Y' Z', kernel C): the voxels under the kernel, zero outside. A row along Z is
+    contiguous."""
+    (p, q, r), (i, j, k) = padding, weight.shape[2:]
+    padded = F.pad(x.permute(0, 2, 3, 4, 1), (0, 0, r, r, q, q, p, p))
+    batch, *steps, channel = padded.stride()
+    size = _size_after(x, weight, stride, padding)
+    shape = (len(x), *size, i, j, k * x.shape[1])
+    over = [n * step for n, step in zip(steps, stride, strict=True)]
+    return padded.as_strided(shape, (batch, *over, steps[0], steps[1], channel)).reshape(-1, weight[0].numel())
 
 
-def _scattered(rows: Tensor, like: Tensor) -> Tensor:
-    """Transpose of :func:`_neighbours`: (B X Y Z, 27 C) added up to the shape of ``like``, sums in float32."""
-    batch, channels, *(x, y, z) = like.shape
-    parts = rows.float().view(batch, x, y, z, 3, 3, 3, channels)
-    total = torch.zeros(batch, x + 2, y + 2, z + 2, channels)
-    for i in range(3):
-        for j in range(3):
-            for k in range(3):
-                total[:, i : i + x, j : j + y, k : k + z] += parts[:, :, :, :, i, j, k]
-    return total[:, 1:-1, 1:-1, 1:-1].to(like.dtype).permute(0, 4, 1, 2, 3)
+def _scattered(rows: Tensor, like: Tensor, weight: Tensor, stride: Triple, padding: Triple) -> Tensor:
+    """Transpose of :func:`_neighbours`: (B X' Y' Z', kernel C) added up to the shape of ``like``, sums in float32."""
+    batch, channels, *full = like.shape
+    kernel, size = weight.shape[2:], _size_after(like, weight, stride, padding)
+    parts = rows.float().view(batch, *size, *kernel, channels)
+    total = torch.zeros(batch, *(n + 2 * pad for n, pad in zip(full, padding, strict=True)), channels)
+    for at in product(*map(range, kernel)):
+        x, y, z = (slice(a, a + n * step, step) for a, n, step in zip(at, size, stride, strict=True))
+        total[:, x, y, z] += parts[:, :, :, :, at[0], at[1], at[2]]
+    for axis, (n, pad) in enumerate(zip(full, padding, strict=True), start=1):
+        total = total.narrow(axis, pad, n)
+    return total.to(like.dtype).permute(0, 4, 1, 2, 3)
 
 
 def use_fast_convolutions(network: nn.Module) -> None:

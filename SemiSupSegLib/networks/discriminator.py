@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .convolution import use_fast_convolutions
+
 __all__ = ["Discriminator"]
 
 _SLOPE = 0.2
@@ -33,6 +35,7 @@ class Discriminator(nn.Module):
         self.deeper = nn.ModuleList(_halving(filters * 2**level, filters * 2 ** (level + 1)) for level in range(3))
         self.dropout = nn.Dropout3d(dropout)
         self.scores = nn.Linear(filters * 8, 2)
+        use_fast_convolutions(self)
 
     def forward(self, sdm: Tensor, image: Tensor) -> Tensor:
         """Scores before the softmax, (B, 2): unlabelled, labelled.
