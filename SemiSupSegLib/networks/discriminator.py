@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,11 +45,19 @@ class Discriminator(nn.Module):
             sdm: (B, K, *S) in [-1, 1].
             image: (B, M, *S).
         """
-        x: Tensor = self.from_sdm(_no_single_voxels(sdm)) + self.from_image(_no_single_voxels(image))
+        x = self.first(_no_single_voxels(torch.cat((sdm, image.to(sdm.dtype)), dim=1)))
         for convolution in self.deeper:
             x = convolution(_no_single_voxels(self.dropout(F.leaky_relu(x, _SLOPE))))
         scores: Tensor = self.scores(F.leaky_relu(x, _SLOPE).mean(dim=(2, 3, 4)))
         return scores
+
+
+    def first(self, maps_and_image: Tensor) -> Tensor:
+        """The two first convolutions and their sum, as the one convolution that this is: half of the work."""
+        weight = torch.cat((self.from_sdm.weight, self.from_image.weight), dim=1)
+        assert self.from_sdm.bias is not None
+        assert self.from_image.bias is not None
+        return F.conv3d(maps_and_image, weight, self.from_sdm.bias + self.from_image.bias, stride=2, padding=1)
 
 
 def _halving(incoming: int, channels: int) -> nn.Conv3d:
