@@ -11,9 +11,11 @@ import cattrs
 
 from .errors import ConfigError
 
-__all__ = ["PRESETS", "Config", "DataConfig", "NetworkConfig", "Preset", "TrainConfig", "structure"]
+__all__ = ["DEFAULT_METHOD", "PRESETS", "Config", "DataConfig", "NetworkConfig", "Preset", "TrainConfig", "structure"]
 
 FORMAT_VERSION = 1
+DEFAULT_METHOD = "auto"
+"""What a training does that was told nothing: file ``methods/auto.py``."""
 T = TypeVar("T")
 
 
@@ -171,7 +173,7 @@ class TrainConfig:
 class Config:
     """All of a run's settings."""
 
-    method: str = "smile"
+    method: str = DEFAULT_METHOD
     """Name of a file in ``methods/``."""
     options: dict[str, Any] = field(default_factory=dict)
     """The method's own settings, checked by the method."""

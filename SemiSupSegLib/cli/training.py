@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import Config
+from ..config import DEFAULT_METHOD, Config
 from ..errors import RunError, SemiSupSegError
 from ..jobs.job import LocalJob, claim
 from ..jobs.run import Run
@@ -30,7 +30,8 @@ __all__ = ["VERBS", "add_budget", "add_plan", "planned", "refuse_while_active"]
 
 def _configure_train(parser: argparse.ArgumentParser) -> None:
     add_project(parser)
-    parser.add_argument("--method", default="smile", help="`semisupseg methods` lists them (default: %(default)s)")
+    listed = "`semisupseg methods` lists them (default: %(default)s)"
+    parser.add_argument("--method", default=DEFAULT_METHOD, help=listed)
     add_budget(parser, "for the training")
     add_plan(parser)
     parser.add_argument("--from-scratch", action="store_true", help="start with random weights, not the model in use")

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import torch
 
-from ..config import PRESETS, Config, DataConfig, NetworkConfig, Preset, TrainConfig
+from ..config import DEFAULT_METHOD, PRESETS, Config, DataConfig, NetworkConfig, Preset, TrainConfig
 from ..errors import ConfigError, RunError
 from ..methods.base import method_named
 from ..networks.backbones import strides_of
@@ -77,7 +77,7 @@ def _has_positive(case: Case, project: Project) -> bool:
 def plan(
     project: Project,
     *,
-    method: str = "smile",
+    method: str = DEFAULT_METHOD,
     preset: str = "balanced",
     minutes: float | None = None,
     iterations: int | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from ..config import DEFAULT_METHOD
 from ..project.models import roll_back
 from .core import require
 from .rows import Progress
@@ -17,7 +18,12 @@ class Training(TrainingWatch):
     """Commands of the training panel."""
 
     def train(
-        self, preset: str | None = None, *, method: str = "smile", device: str = "auto", from_scratch: bool = False
+        self,
+        preset: str | None = None,
+        *,
+        method: str = DEFAULT_METHOD,
+        device: str = "auto",
+        from_scratch: bool = False,
     ) -> None:
         """Plan and start a training in the background, after what is painted is stored.
 

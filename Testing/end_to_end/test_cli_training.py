@@ -52,7 +52,7 @@ class Estimate:
 
 def plan(project, *, method, preset, minutes=None, iterations=None, spacing=None, backbone=None, activation=None,
          seed=1, device="auto", options=None, from_scratch=False):
-    if method not in ("smile", "naive"):
+    if method not in ("auto", "smile", "naive"):
         raise ConfigError(f"no method {method!r}")
     if minutes is None and iterations is None:
         minutes = 5

@@ -64,6 +64,7 @@ def a_project(tmp_path: Path) -> Project:
 
 def a_config(**train: object) -> Config:
     return Config(
+        method="smile",
         data=DataConfig(spacing=(8.0, 8.0, 8.0), patch_size=(16, 16, 16)),
         network=NetworkConfig(backbone="dynunet", filters=8, dropout=0.0, strides=STRIDES),
         train=TrainConfig(**{"iterations": 6, "batch_size": 2, "workers": 0, "precision": "float32", **train}),  # type: ignore[arg-type]
