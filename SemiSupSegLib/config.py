@@ -245,7 +245,7 @@ class Preset:
     most_voxels: int
     """Largest number that it may have where labels are small."""
     patch_voxels: int
-    """Voxels of a patch."""
+    """Voxels of a patch, for few labels; as many as a typical volume has, as nothing teaches faster than to see all."""
     batch_size: int
     """Patches per step."""
     filters: int
@@ -253,11 +253,11 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "quick": Preset(minutes=5, voxels=150_000, most_voxels=500_000, patch_voxels=49_152, batch_size=2, filters=16),
+    "quick": Preset(minutes=5, voxels=150_000, most_voxels=500_000, patch_voxels=210_000, batch_size=2, filters=16),
     "balanced": Preset(
-        minutes=15, voxels=300_000, most_voxels=1_000_000, patch_voxels=73_728, batch_size=2, filters=16
+        minutes=15, voxels=300_000, most_voxels=1_000_000, patch_voxels=300_000, batch_size=2, filters=16
     ),
     "thorough": Preset(
-        minutes=60, voxels=1_000_000, most_voxels=3_000_000, patch_voxels=196_608, batch_size=2, filters=24
+        minutes=60, voxels=500_000, most_voxels=3_000_000, patch_voxels=500_000, batch_size=2, filters=24
     ),
 }

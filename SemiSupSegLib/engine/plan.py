@@ -18,16 +18,12 @@ from ..project.cases import Case
 from ..project.project import Project
 from .device import choose_device
 from .training_grid import median_extent, training_spacing
+from .training_patch import DEEPEST, covering_patch, halvings
 from .wishes import split_options, with_wishes
 
 __all__ = ["Estimate", "check_trainable", "estimate", "plan"]
 
 Backbone = Literal["vnet", "monai_vnet", "dynunet", "segresnet", "modsegnet", "resnet2d"]
-
-COARSER = 2.0
-"""An axis this much coarser than the finest is not halved yet (as nnU-Net does for anisotropic data)."""
-DEEPEST = 4
-"""Most often that an axis is halved."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +117,13 @@ def plan(
     cases = [case for case in project.train_cases() if case.annotated]
     grid_mm = spacing or training_spacing(cases, project.label_set, chosen)
     volume = median_extent(cases) / np.array(grid_mm)
-    network = _network(backbone or NetworkConfig().backbone, chosen, grid_mm, _strides(grid_mm, volume))
+    network = _network(backbone or NetworkConfig().backbone, chosen, grid_mm, halvings(grid_mm, volume))
     network = replace(network, activation=activation or network.activation)
     multiple = _multiple(network)
+    affordable = chosen.patch_voxels / (1 + len(project.label_set) / COSTLY)
     data = DataConfig(
         spacing=grid_mm,
-        patch_size=_patch(volume, grid_mm, multiple, chosen.patch_voxels),
+        patch_size=covering_patch(volume, grid_mm, multiple, affordable),
         intensity="ct" if all(c.modality == "CT" for c in project.train_cases()) else "zscore",
     )
     train = TrainConfig(
@@ -154,6 +151,8 @@ def _learning_rate(labels: int) -> float:
 
 
 FEW_LABELS, FASTEST = 8, 4.0
+COSTLY = 93
+"""Labels whose losses take as long as the network, on a CPU (``Testing/benchmarks/bench_losses.py``)."""
 
 
 def estimate(project: Project, config: Config) -> Estimate:
@@ -240,31 +239,3 @@ def _slice_axis(spacing: tuple[float, float, float]) -> Literal["x", "y", "z"]:
 def _multiple(network: NetworkConfig) -> tuple[int, int, int]:
     x, y, z = (math.prod(stride[axis] for stride in strides_of(network)) for axis in range(3))
     return x, y, z
-
-
-def _strides(spacing: tuple[float, float, float], volume: np.ndarray[Any, Any]) -> tuple[tuple[int, int, int], ...]:
-    """How each level halves each axis: coarse axes later, none below four voxels of a typical volume."""
-    current, size, levels = np.array(spacing, float), np.array(volume, float), []
-    for _ in range(DEEPEST):
-        halve = (current <= COARSER * current[size >= 8].min(initial=np.inf)) & (size >= 8)
-        if not halve.any():
-            break
-        factor = np.where(halve, 2, 1)
-        levels.append((int(factor[0]), int(factor[1]), int(factor[2])))
-        current, size = current * factor, size / factor
-    return tuple(levels)
-
-
-def _patch(
-    volume: np.ndarray[Any, Any], spacing: tuple[float, float, float], multiple: tuple[int, int, int], voxels: int
-) -> tuple[int, int, int]:
-    """The typical volume, cut along its longest axes in mm until it has no more voxels than wanted."""
-    steps = np.array(multiple)
-    patch = np.maximum(np.ceil(volume / steps), 1).astype(int) * steps
-    while np.prod(patch) > voxels:
-        room = np.where(patch > np.maximum(steps, 16), patch * np.array(spacing), 0)
-        if not room.any():
-            break
-        axis = int(room.argmax())
-        patch[axis] -= steps[axis]
-    return int(patch[0]), int(patch[1]), int(patch[2])

@@ -1,6 +1,6 @@
 """SMILE's supervision, a mean teacher and copy-paste, in one pass of the network: the default. All is ours.
 
-* First share of the budget, and at least the first 600 steps: people alone teach, from the patches of which they said
+* First share of the budget, and at least the first 250 steps: people alone teach, from the patches of which they said
   something. This is ``smile``: until a network has seen that much, a step on what people said is worth more than one on
   what a teacher believes (``Testing/benchmarks/README.md``).
 * Then the moving average of the weights, without noise or dropout, looks at each patch in which a label is unknown
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Auto"]
 
-RAMP_STEPS = 300
+RAMP_STEPS = 150
 """After the warm-up, until the teacher has its full weight."""
 CONSTRAINED = 0.5
 """Share of the budget after which contacts are forbidden: the constraint alone is lowest with one label everywhere."""
@@ -55,7 +55,7 @@ class AutoConfig(TaughtConfig):
 
     unlabelled: float = 0.25
     """Share of each batch that is drawn from cases without any annotation, where there are such, 0 to 1."""
-    warm_up_steps: int = 600
+    warm_up_steps: int = 250
     """Steps in which only people teach, however long the budget is, >= 0."""
     mixing: float = 0.5
     """Share of the pairs of patches that swap a box, 0 to 1; the others stay as they are."""

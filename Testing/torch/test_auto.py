@@ -64,13 +64,13 @@ def test_in_the_warm_up_it_is_smile(rows: tuple) -> None:
 
 def test_people_alone_teach_in_the_first_steps_too_and_then_the_teacher_gets_its_weight_step_by_step() -> None:
     batch, weights = a_batch(FULL, NOTHING), []
-    for iteration in (599, 600, 750, 900, LATE):
+    for iteration in (249, 250, 325, 400, LATE):
         method, step = made()
         with torch.no_grad():
             step.averages["segmentor"].head.bias.fill_(0.0)  # the teacher finds something
         step.iteration = iteration
         weights.append(method.losses(batch, step).get("teacher_bce", torch.tensor(-1.0)).item())
-        assert method.wants_unlabelled(0.9, iteration) == (iteration >= 600)
+        assert method.wants_unlabelled(0.9, iteration) == (iteration >= 250)
     assert weights[0] == -1
     assert 0 < weights[1] < weights[2] < weights[3]
     assert not made()[0].wants_unlabelled(0.1, LATE)
