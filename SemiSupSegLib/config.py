@@ -27,6 +27,10 @@ class DataConfig:
     """Training grid in mm along X, Y, Z (RAS)."""
     patch_size: tuple[int, int, int] = (64, 64, 48)
     """Training patch in voxels (X, Y, Z) after resampling; each a multiple of what the backbone halves."""
+    first_patch_size: tuple[int, int, int] | None = None
+    """Smaller patch to begin with, as its steps are faster; None: ``patch_size`` from the start."""
+    grows_at: float = 0.5
+    """Share of the budget after which patches have ``patch_size``, 0 to 1."""
     intensity: Literal["ct", "zscore"] = "zscore"
     """``ct``: clip at the 0.5 and 99.5 percentiles of the training cases, fixed mean and deviation; ``zscore``: per
     volume."""
@@ -57,15 +61,16 @@ class DataConfig:
     """For ``volume``: mm at which the distance is clipped, and by which it is divided; above 0."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (("scaling", 0, 0.5), ("foreground", 0, 1), ("unlabelled", 0, 1)):
+        for name, low, high in (("scaling", 0, 0.5), ("foreground", 0, 1), ("unlabelled", 0, 1), ("grows_at", 0, 1)):
             if not low <= getattr(self, name) <= high:
                 msg = f"data.{name}: {getattr(self, name)} is not between {low} and {high}"
                 raise ConfigError(msg)
         if not self.distance_mm > 0:
             msg = f"data.distance_mm: {self.distance_mm} is not above 0"
             raise ConfigError(msg)
-        if min(self.spacing) <= 0 or min(self.patch_size) < 1:
-            msg = f"data.spacing {self.spacing} and data.patch_size {self.patch_size} must be positive"
+        if min(self.spacing) <= 0 or min(*self.patch_size, *(self.first_patch_size or (1,))) < 1:
+            msg = f"data.spacing {self.spacing}, data.patch_size {self.patch_size} and data.first_patch_size "
+            msg += f"{self.first_patch_size} must be positive"
             raise ConfigError(msg)
 
 

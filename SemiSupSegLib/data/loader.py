@@ -42,16 +42,19 @@ class Batches(Iterator[Batch]):
         *,
         first_iteration: int,
         mixed_from: int | None,
+        grown_from: int | None,
         rank: int,
         processes: int,
         workers: int,
     ) -> None:
         self.waiting_seconds = self.first_seconds = 0.0
         self._begun, self._by_workers = False, workers > 0
-        self._order = order = _Order(source.batch_size, first_iteration, mixed_from, rank, processes)
+        self._order = order = _Order(
+            source.batch_size, first_iteration, mixed_from, grown_from, range(rank, source.batch_size, processes)
+        )
         self._ahead = AHEAD * max(workers, 0)
         if workers < 1:
-            patches = (collate([source.patch(i, mixed=mixed) for i, mixed in one]) for one in order)
+            patches = (collate([source.patch(i, mixed=mixed, grown=grown) for i, mixed, grown in one]) for one in order)
             self._batches: Iterator[Batch | SemiSupSegError] = patches
             return
         batches: DataLoader[Patch | SemiSupSegError] = DataLoader(
@@ -79,6 +82,11 @@ class Batches(Iterator[Batch]):
         """
         self._order.mixed_from = iteration + self._ahead
         return self._order.mixed_from
+
+    def grow(self, iteration: int) -> int:
+        """From now on patches have their full size; the first iteration whose patches have, as of :meth:`mix`."""
+        self._order.grown_from = iteration + self._ahead
+        return self._order.grown_from
 
     def __next__(self) -> Batch:
         """The next batch.
@@ -137,6 +145,7 @@ def loader(
     *,
     first_iteration: int = 0,
     mixed_from: int | None = 0,
+    grown_from: int | None = 0,
     batch_size: int | None = None,
     rank: int = 0,
     processes: int = 1,
@@ -149,6 +158,7 @@ def loader(
         first_iteration: where to begin: a resume begins where the checkpoint was.
         mixed_from: iteration from which batches have their share of unannotated cases; None: not before
             :meth:`Batches.mix`.
+        grown_from: iteration from which patches have their full size; None: not before :meth:`Batches.grow`.
         batch_size: when given, must be the source's.
         rank: of this training process; it takes slots ``rank::processes`` of each iteration's batch.
         processes: number of training processes.
@@ -168,6 +178,7 @@ def loader(
         source,
         first_iteration=first_iteration,
         mixed_from=mixed_from,
+        grown_from=grown_from,
         rank=rank,
         processes=processes,
         workers=workers,
@@ -175,21 +186,22 @@ def loader(
 
 
 class _Order:
-    """The patch numbers of each of a process's batches, each with whether its batch has unannotated cases."""
+    """The patch numbers of each of a process's batches, each with whether its batch has unannotated cases, and whether
+    its patches have their full size."""
 
     def __init__(
-        self, batch_size: int, first_iteration: int, mixed_from: int | None, rank: int, processes: int
+        self, batch_size: int, first_iteration: int, mixed_from: int | None, grown_from: int | None, slots: range
     ) -> None:
-        self.batch_size, self.first_iteration, self.mixed_from = batch_size, first_iteration, mixed_from
-        self.slots = range(rank, batch_size, processes)
+        self.batch_size, self.first_iteration, self.slots = batch_size, first_iteration, slots
+        self.mixed_from, self.grown_from = mixed_from, grown_from
         self.ended = False
 
-    def __iter__(self) -> Iterator[list[tuple[int, bool]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, bool, bool]]]:
         for iteration in count(self.first_iteration):
             if self.ended:
                 return
-            mixed = self.mixed_from is not None and iteration >= self.mixed_from
-            yield [(iteration * self.batch_size + slot, mixed) for slot in self.slots]
+            mixed, grown = (since is not None and iteration >= since for since in (self.mixed_from, self.grown_from))
+            yield [(iteration * self.batch_size + slot, mixed, grown) for slot in self.slots]
 
 
 class _ErrorsAsValues(Dataset["Patch | SemiSupSegError"]):
@@ -199,10 +211,10 @@ class _ErrorsAsValues(Dataset["Patch | SemiSupSegError"]):
     def __init__(self, source: PatchSource) -> None:
         self.source = source
 
-    def __getitem__(self, which: tuple[int, bool]) -> Patch | SemiSupSegError:
-        index, mixed = which
+    def __getitem__(self, which: tuple[int, bool, bool]) -> Patch | SemiSupSegError:
+        index, mixed, grown = which
         try:
-            return self.source.patch(index, mixed=mixed)
+            return self.source.patch(index, mixed=mixed, grown=grown)
         except SemiSupSegError as error:
             return error
 

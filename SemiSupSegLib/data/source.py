@@ -41,26 +41,27 @@ class PatchSource(Dataset[Patch]):
         self.cases, self.label_set, self.config = list(cases), label_set, config
         self.seed, self.batch_size = seed, batch_size
         self.sampler = Sampler(self.cases, config, batch_size=batch_size, seed=seed)
+        self._first = replace(config, patch_size=config.first_patch_size or config.patch_size)
         self._masks = [name for name in ("pseudo", "implied") if any(name in case.arrays for case in self.cases)]
 
     def __getitem__(self, index: int) -> Patch:
         return self.patch(index)
 
-    def patch(self, index: int, *, mixed: bool = True) -> Patch:
-        """Patch number ``index``; mixed: False for a batch of annotated cases alone, whatever ``config.unlabelled``."""
-        deformation = draw_deformation(generator(self.seed, index, 1), self.config)
-        place = self.sampler.draw(index, deformation.size_before_turns(self.config.patch_size), mixed=mixed)
+    def patch(self, index: int, *, mixed: bool = True, grown: bool = True) -> Patch:
+        """Patch number ``index``; mixed: False for a batch of annotated cases alone, whatever ``config.unlabelled``;
+        grown: False for one of ``config.first_patch_size``."""
+        config = self.config if grown else self._first
+        deformation = draw_deformation(generator(self.seed, index, 1), config)
+        place = self.sampler.draw(index, deformation.size_before_turns(config.patch_size), mixed=mixed)
         case = self.cases[place.case]
-        patch = cut(case, place.start, self.config.patch_size, deformation)
-        appearance = draw_appearance(generator(self.seed, index, 2), self.config)
+        patch = cut(case, place.start, config.patch_size, deformation)
+        appearance = draw_appearance(generator(self.seed, index, 2), config)
         patch = replace(patch, image=appearance.apply(patch.image, padding=case.padding))
         # Every batch of a run has the same tensors: a loss that one process leaves out would let the others wait.
-        missing: dict[str, Any] = {name: self._nothing() for name in self._masks if getattr(patch, name) is None}
+        nothing = torch.zeros((len(self.label_set), *config.patch_size), dtype=torch.bool)
+        missing: dict[str, Any] = {name: nothing.clone() for name in self._masks if getattr(patch, name) is None}
         patch = replace(patch, **missing)
-        if self.config.distance == "crop" and case.annotated.any():
+        if config.distance == "crop" and case.annotated.any():
             sdm = crop_distances(patch.labels.numpy(), self.label_set, case.annotated)
             patch = replace(patch, sdm=torch.from_numpy(sdm))
         return patch
-
-    def _nothing(self) -> torch.Tensor:
-        return torch.zeros((len(self.label_set), *self.config.patch_size), dtype=torch.bool)

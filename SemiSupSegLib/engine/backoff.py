@@ -43,7 +43,8 @@ def smaller(
     if half < patch[axis] and half >= min(SMALLEST_PATCH, patch[axis]):
         before, patch[axis] = tuple(patch), half
         after = (patch[0], patch[1], patch[2])
-        return replace(config, data=replace(data, patch_size=after)), f"patch of {before} -> {after} voxels"
+        data = replace(data, patch_size=after, first_patch_size=None)
+        return replace(config, data=data), f"patch of {before} -> {after} voxels"
     if device != "cpu":
         return replace(config, train=replace(train, device="cpu")), "GPU -> CPU"
     return None

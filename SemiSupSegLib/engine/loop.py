@@ -64,6 +64,8 @@ class Loop:
         self.rollbacks = 0
         self.mixed_from: int | None = None
         """Iteration from which batches have unannotated cases; None: it is not time for them yet."""
+        self.grown_from: int | None = None
+        """Iteration from which patches have their full size; None: not yet."""
         self.elapsed = 0.0
         """Seconds of training, interruptions left out."""
         self.early = False
@@ -92,6 +94,7 @@ class Loop:
         self.elapsed, self.best = checkpoint.state["elapsed"], checkpoint.state["best"]
         self.factor, self.rollbacks = checkpoint.state["factor"], checkpoint.state["rollbacks"]
         self.mixed_from = checkpoint.state.get("mixed_from", 0)
+        self.grown_from = checkpoint.state.get("grown_from", 0)
 
     def go(self, cases: list[PreparedCase], holdout: list[PreparedCase], checkpoint: Checkpoint) -> bool:
         """Train from a checkpoint to the end of the budget, or until the user wants to keep what there is
@@ -111,6 +114,8 @@ class Loop:
         self.state.restore(checkpoint)
         if self.mixed_from is None and self.state.method.wants_unlabelled(0.0, 0):
             self.mixed_from = 0
+        if self.grown_from is None and self.config.data.first_patch_size is None:
+            self.grown_from = 0
         budget = Budget(self.config.train, elapsed=self.elapsed)
         saved = validated = time.monotonic()
         cost, stop = 0.0, False
@@ -123,6 +128,8 @@ class Loop:
                     break
                 if self.mixed_from is None and self.state.method.wants_unlabelled(progress, self.state.iteration):
                     self.mixed_from = batches.mix(self.state.iteration)
+                if self.grown_from is None and progress >= self.config.data.grows_at:
+                    self.grown_from = batches.grow(self.state.iteration)
                 self._step(batches, budget, progress)
                 now = time.monotonic()
                 if now - saved > self.config.train.checkpoint_seconds:
@@ -145,6 +152,7 @@ class Loop:
             source,
             first_iteration=self.state.iteration,
             mixed_from=self.mixed_from,
+            grown_from=self.grown_from,
             batch_size=train.batch_size,
             rank=self.fabric.global_rank,
             processes=self.fabric.world_size,
@@ -198,6 +206,7 @@ class Loop:
             factor=self.factor,
             rollbacks=self.rollbacks,
             mixed_from=self.mixed_from,
+            grown_from=self.grown_from,
             best=self.best,
             parts=self.parts,
             label_set=self.project.label_set.to_json(),

@@ -124,6 +124,7 @@ def plan(
     data = DataConfig(
         spacing=grid_mm,
         patch_size=covering_patch(volume, grid_mm, multiple, affordable),
+        first_patch_size=covering_patch(volume, grid_mm, multiple, affordable / FIRST),
         intensity="ct" if all(c.modality == "CT" for c in project.train_cases()) else "zscore",
     )
     train = TrainConfig(
@@ -138,7 +139,9 @@ def plan(
     own = method_named(method)(config.options, project.label_set, config.network)
     own.from_scratch = from_scratch
     config = with_wishes(own.adapt(config, project), wished)
-    return _fitted(project, _divisible(config), _multiple(config.network))
+    keeps = "data.patch_size" in wished or bool(options.get("paper"))
+    config = _divisible(config, grows=not keeps or "data.first_patch_size" in wished)
+    return _fitted(project, config, _multiple(config.network))
 
 
 def _learning_rate(labels: int) -> float:
@@ -151,6 +154,8 @@ def _learning_rate(labels: int) -> float:
 
 
 FEW_LABELS, FASTEST = 8, 4.0
+FIRST = 4.0
+"""Times as many voxels as the first patches have those that come later."""
 COSTLY = 93
 """Labels whose losses take as long as the network, on a CPU (``Testing/benchmarks/bench_losses.py``)."""
 
@@ -190,11 +195,20 @@ def _available_gb(device: str) -> float:
     return float(psutil.virtual_memory().available) / 1e9
 
 
-def _divisible(config: Config) -> Config:
-    """The configuration with a patch that the backbone can halve as often as it wants to."""
-    multiple = _multiple(config.network)
-    x, y, z = (math.ceil(n / m) * m for n, m in zip(config.data.patch_size, multiple, strict=True))
-    return replace(config, data=replace(config.data, patch_size=(x, y, z)))
+def _divisible(config: Config, *, grows: bool) -> Config:
+    """The configuration with patches that the backbone can halve as often as it wants to; ``grows``: the first ones
+    are smaller, where that was planned."""
+    data = config.data
+
+    def rounded(patch: tuple[int, int, int]) -> tuple[int, int, int]:
+        x, y, z = (math.ceil(n / m) * m for n, m in zip(patch, _multiple(config.network), strict=True))
+        return x, y, z
+
+    full, first = rounded(data.patch_size), data.first_patch_size if grows else None
+    if first is not None:
+        a, b, c = map(min, rounded(first), full)
+        first = None if (a, b, c) == full else (a, b, c)
+    return replace(config, data=replace(data, patch_size=full, first_patch_size=first))
 
 
 def _fitted(project: Project, config: Config, multiple: tuple[int, int, int]) -> Config:

@@ -154,8 +154,10 @@ def _rounds(
 
 
 def _of_round(config: Config, this: Round) -> Config:
-    """What a round trains with, from what the one before did: it draws its own patches, at its own learning rate."""
-    return replace(config, train=replace(config.train, seed=config.train.seed + 1, schedule_span=this.schedule_span))
+    """What a round trains with, from what the one before did: it draws its own patches, of full size, at its own
+    learning rate."""
+    train = replace(config.train, seed=config.train.seed + 1, schedule_span=this.schedule_span)
+    return replace(config, data=replace(config.data, first_patch_size=None), train=train)
 
 
 def _check_reference(project: Project, reference: Path | None) -> None:

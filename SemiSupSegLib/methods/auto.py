@@ -55,6 +55,8 @@ class AutoConfig(TaughtConfig):
 
     unlabelled: float = 0.25
     """Share of each batch that is drawn from cases without any annotation, where there are such, 0 to 1."""
+    warm_up: float = 0.4
+    """Share of the budget in which only people teach, 0 to 1."""
     warm_up_steps: int = 250
     """Steps in which only people teach, however long the budget is, >= 0."""
     mixing: float = 0.5

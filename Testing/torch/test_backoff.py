@@ -25,6 +25,14 @@ def test_first_the_batch_then_the_patch_then_the_gpu() -> None:
     ]
 
 
+def test_a_patch_that_became_smaller_has_no_smaller_one_before_it() -> None:
+    data = DataConfig(patch_size=(64, 64, 32), first_patch_size=(64, 32, 32))
+    step = smaller(Config(train=TrainConfig(minutes=1, batch_size=1), data=data), device="cpu", multiple=(16, 16, 16))
+    assert step is not None
+    assert step[0].data.patch_size == (32, 64, 32)
+    assert step[0].data.first_patch_size is None
+
+
 def test_a_batch_keeps_a_patch_for_every_process() -> None:
     config = Config(train=TrainConfig(minutes=1, batch_size=2), data=DataConfig(patch_size=(32, 32, 32)))
     assert smaller(config, device="cpu", multiple=(16, 16, 16), processes=2) is None

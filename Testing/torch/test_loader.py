@@ -184,6 +184,34 @@ def test_a_resume_has_them_from_the_same_iteration(a_mixed_source: PatchSource) 
     assert [bare(batch) for batch in first(2, a_mixed_source)] == [2, 2]
 
 
+def size(batch: Batch) -> tuple[int, ...]:
+    return tuple(batch.image.shape[2:])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_patches_grow_when_the_training_says_so(a_source: Callable[..., PatchSource], workers: int) -> None:
+    with loader(a_source(data={"first_patch_size": (4, 4, 4)}), grown_from=None, workers=workers) as batches:
+        before = [size(batch) for batch in islice(batches, 3)]
+        begin = batches.grow(3)
+        after = [size(batch) for batch in islice(batches, 8)]
+    assert before == [(4, 4, 4)] * 3
+    assert after == [(4, 4, 4)] * (begin - 3) + [(8, 8, 4)] * (11 - begin)  # what the workers had begun stays as it was
+
+
+def test_a_resume_has_small_and_large_patches_in_the_same_iterations(a_source: Callable[..., PatchSource]) -> None:
+    source = a_source(data={"first_patch_size": (4, 4, 4)})
+    found = first(4, source, first_iteration=5, grown_from=7)
+    assert [size(batch) for batch in found] == [(4, 4, 4)] * 2 + [(8, 8, 4)] * 2
+    assert same(found[2], first(8, source)[7])
+
+
+def test_a_small_patch_has_distances_and_marks_of_its_size(a_source: Callable[..., PatchSource]) -> None:
+    source = a_source(data={"first_patch_size": (4, 4, 4), "distance": "crop"})
+    patch = source.patch(3, grown=False)
+    assert patch.sdm is not None
+    assert patch.labels.shape[1:] == patch.sdm.shape[1:] == (4, 4, 4)
+
+
 def test_processes_share_each_batch(a_source: Callable[..., PatchSource]) -> None:
     whole = first(3, a_source())
     parts = [first(3, a_source(), rank=rank, processes=3) for rank in range(3)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from SemiSupSegLib.engine.plan import plan
@@ -35,3 +36,23 @@ def test_many_labels_are_learnt_at_a_higher_rate(tmp_path: Path, labels: int, ra
 def test_papers_keep_their_rate_however_many_labels_there_are(tmp_path: Path) -> None:
     project = a_project(tmp_path / "p", 140)
     assert plan(project, method="uamt", iterations=1, options={"paper": True}).train.learning_rate == 0.01
+
+
+def test_the_first_patches_are_a_quarter_of_the_later_ones(tmp_path: Path) -> None:
+    data = plan(a_project(tmp_path / "p", 5), iterations=1, spacing=(2.5, 2.5, 2.5)).data
+    assert data.first_patch_size is not None
+    assert 0.1 < np.prod(data.first_patch_size) / np.prod(data.patch_size) <= 0.25
+
+
+@pytest.mark.parametrize("options", [{"data.patch_size": [32, 32, 32]}, {"paper": True}])
+def test_a_patch_that_somebody_chose_or_published_is_there_from_the_start(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
+    found = plan(a_project(tmp_path / "p", 5), method="uamt", iterations=1, spacing=(2.5, 2.5, 2.5), options=options)
+    assert found.data.first_patch_size is None
+
+
+def test_first_patches_that_somebody_chose_fit_the_network_and_the_later_ones(tmp_path: Path) -> None:
+    wished = {"data.first_patch_size": [20, 500, 16], "data.patch_size": [64, 64, 32]}
+    data = plan(a_project(tmp_path / "p", 5), iterations=1, spacing=(2.5, 2.5, 2.5), options=wished).data
+    assert data.first_patch_size == (32, 64, 16)

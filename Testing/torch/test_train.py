@@ -171,6 +171,27 @@ def test_unannotated_cases_come_at_their_share_of_the_budget_also_after_a_resume
     assert bare == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
+def test_patches_grow_at_their_share_of_the_budget_also_after_a_resume(
+    a_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = a_config(iterations=8)
+    config = replace(config, data=replace(config.data, first_patch_size=(8, 8, 8), grows_at=0.5))
+    run = a_run(a_project, config)
+    original, sizes = state_module.TrainingState.train_step, []
+
+    def watch(self: state_module.TrainingState, batch: Batch, **kwargs: float) -> dict[str, float]:
+        sizes.append(batch.image.shape[-1])
+        if self.iteration == 5 and len(sizes) == 6:
+            run.request_stop()
+        return original(self, batch, **kwargs)
+
+    monkeypatch.setattr(state_module.TrainingState, "train_step", watch)
+    assert not train(run, a_project, from_scratch=True, promotes=False).finished
+    run.clear_stop()
+    assert train(run, a_project, resume=True, promotes=False).finished
+    assert sizes == [8, 8, 8, 8, 16, 16, 16, 16]
+
+
 @pytest.mark.resume
 @pytest.mark.slow
 def test_g05_a_killed_training_resumes_from_its_last_checkpoint(
