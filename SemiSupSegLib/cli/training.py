@@ -126,6 +126,7 @@ def _announcement(project: Project, config: Config, need: Estimate) -> str:
     time = f"{config.train.iterations} steps" if need.minutes is None else f"about {duration(60 * need.minutes)}"
     grid = " × ".join(f"{mm:g}" for mm in config.data.spacing)
     patch = " × ".join(map(str, config.data.patch_size))
+    patch += " voxels, smaller ones first," if config.data.first_patch_size else " voxels"
     return "\n".join((
         f"method:   {config.method} ({config.network.backbone}, patches of {patch} on a grid of {grid} mm)",
         f"cases:    {len(train)} to train on, {annotated} of them annotated; hold-out: {kept}",
