@@ -1,7 +1,9 @@
 """The patch that a step sees: as much of the typical volume as its cost allows, and how often the network halves it.
 
 A patch that covers the volume teaches several times as fast as one that covers a corner of it, at the same cost a
-voxel (``Testing/benchmarks/README.md``): every step sees all organs, where they lie, and what is none.
+voxel (``Testing/benchmarks/README.md``): every step sees all organs, where they lie, and what is none. In the first
+half of a budget steps matter more than what they see, so patches grow (Fischer et al., Progressive Growing of Patch
+Size, MICCAI 2024; there in many steps, here in one).
 """
 
 from __future__ import annotations
