@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from ..config import DEFAULT_METHOD
 from ..project.models import roll_back
 from .core import require
 from .rows import Progress
@@ -21,7 +20,7 @@ class Training(TrainingWatch):
         self,
         preset: str | None = None,
         *,
-        method: str = DEFAULT_METHOD,
+        method: str | None = None,
         device: str = "auto",
         from_scratch: bool = False,
     ) -> None:
@@ -29,7 +28,7 @@ class Training(TrainingWatch):
 
         Args:
             preset: one of :attr:`presets`; :attr:`preset` when None.
-            method: as ``semisupseg methods`` lists them.
+            method: as ``semisupseg methods`` lists them; None: what the command line does untold.
             device: ``auto``, ``cpu`` or ``cuda``.
             from_scratch: random weights instead of the model in use.
 
@@ -42,9 +41,10 @@ class Training(TrainingWatch):
             self.preset = preset
         self._stored_then(lambda: self._plan(method, device, from_scratch=from_scratch))
 
-    def _plan(self, method: str, device: str, *, from_scratch: bool) -> None:
+    def _plan(self, method: str | None, device: str, *, from_scratch: bool) -> None:
         require(self.may_train)
-        words = ["--preset", self.preset, "--method", method, "--device", device, "--background", "--json"]
+        words = ["--preset", self.preset, "--device", device, "--background", "--json"]
+        words += ["--method", method] if method else []
         more = ["--from-scratch"] if from_scratch else []
         self._launch = self._child("train", "planning the training", "train", self._root, *words, *more)
         self._tell_progress(Progress("", "planning", True, f"planning the training ({self.estimate()})"))
