@@ -78,7 +78,7 @@ def quality(folder: Path, path: Path) -> None:
     k, grey, labels = slice_of(image, test, case, None)
     shown.append(Panel("reference", grey, labels))
     project = folder / "project"
-    make_project(project, folder / "train")
+    make_project(project, folder)
     for steps in AGES:
         semisupseg("train", project, "--preset", "quick", "--iterations", steps, "--from-scratch", "--json")
         output = folder / f"after_{steps}"
