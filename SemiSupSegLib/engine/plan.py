@@ -120,11 +120,11 @@ def plan(
     network = _network(backbone or NetworkConfig().backbone, chosen, grid_mm, halvings(grid_mm, volume))
     network = replace(network, activation=activation or network.activation)
     multiple = _multiple(network)
-    affordable = chosen.patch_voxels / (1 + len(project.label_set) / COSTLY)
+    voxels = chosen.patch_voxels / (1 + len(project.label_set) / COSTLY)
     data = DataConfig(
         spacing=grid_mm,
-        patch_size=covering_patch(volume, grid_mm, multiple, affordable),
-        first_patch_size=covering_patch(volume, grid_mm, multiple, affordable / FIRST),
+        patch_size=covering_patch(volume, grid_mm, multiple, voxels),
+        first_patch_size=covering_patch(volume, grid_mm, multiple, voxels / FIRST),
         intensity="ct" if all(c.modality == "CT" for c in project.train_cases()) else "zscore",
     )
     train = TrainConfig(
@@ -136,10 +136,15 @@ def plan(
         device=device,
     )
     config = Config(method=method, options=options, data=data, network=network, train=train)
-    own = method_named(method)(config.options, project.label_set, config.network)
+    return _adapted(config, project, wished, from_scratch=from_scratch)
+
+
+def _adapted(config: Config, project: Project, wished: dict[str, Any], *, from_scratch: bool) -> Config:
+    """What was planned, as the method and the user want it, and as memory allows."""
+    own = method_named(config.method)(config.options, project.label_set, config.network)
     own.from_scratch = from_scratch
+    keeps = "data.patch_size" in wished or bool(config.options.get("paper"))
     config = with_wishes(own.adapt(config, project), wished)
-    keeps = "data.patch_size" in wished or bool(options.get("paper"))
     config = _divisible(config, grows=not keeps or "data.first_patch_size" in wished)
     return _fitted(project, config, _multiple(config.network))
 

@@ -1,7 +1,7 @@
 """Convolution whose gradients are fast where a volume has become small and wide.
 
 oneDNN (3.12) computes the weights' gradient of the deep levels at a fifth of the machine's matrix-multiply rate, and
-both gradients of a strided convolution at a tenth. There the neighbours of every voxel fit into the cache, and the
+both gradients of a strided convolution slower still. There the neighbours of every voxel fit into the cache, and the
 convolution is one matrix product with them.
 """
 
@@ -52,8 +52,11 @@ class Convolution(nn.Conv3d):
 
 
 class _MatrixProduct(torch.autograd.Function):
+    """A convolution as the product of all voxels' neighbours with the weights."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Triple, padding: Triple) -> Tensor:
+        """(B, C, X, Y, Z) to (B, C', X', Y', Z'), both channels-last, without a bias."""
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
         size = _size_after(x, weight, stride, padding)
@@ -64,6 +67,7 @@ class _MatrixProduct(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the image and of the weights, each only when it is asked for."""
         (x, weight), stride, padding = ctx.saved_tensors, ctx.stride, ctx.padding
         gradient = gradient.contiguous(memory_format=torch.channels_last_3d)
         rows, to_weight, to_x = _rows(gradient), None, None

@@ -45,14 +45,13 @@ class Discriminator(nn.Module):
             sdm: (B, K, *S) in [-1, 1].
             image: (B, M, *S).
         """
-        x = self.first(_no_single_voxels(torch.cat((sdm, image.to(sdm.dtype)), dim=1)))
+        x = self._first(_no_single_voxels(torch.cat((sdm, image.to(sdm.dtype)), dim=1)))
         for convolution in self.deeper:
             x = convolution(_no_single_voxels(self.dropout(F.leaky_relu(x, _SLOPE))))
         scores: Tensor = self.scores(F.leaky_relu(x, _SLOPE).mean(dim=(2, 3, 4)))
         return scores
 
-
-    def first(self, maps_and_image: Tensor) -> Tensor:
+    def _first(self, maps_and_image: Tensor) -> Tensor:
         """The two first convolutions and their sum, as the one convolution that this is: half of the work."""
         weight = torch.cat((self.from_sdm.weight, self.from_image.weight), dim=1)
         assert self.from_sdm.bias is not None

@@ -145,6 +145,24 @@ def test_a_stopped_run_goes_on_to_the_same_weights_as_an_uninterrupted_one(
         assert torch.allclose(weight, last_weights(halves)[name], atol=1e-6), name
 
 
+def batches_around_a_stop(project: Project, config: Config, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """What a training of eight steps sees that is stopped after six and goes on."""
+    run = a_run(project, config)
+    original, seen = state_module.TrainingState.train_step, []
+
+    def watch(self: state_module.TrainingState, batch: Batch, **kwargs: float) -> dict[str, float]:
+        seen.append(batch)
+        if self.iteration == 5 and len(seen) == 6:
+            run.request_stop()
+        return original(self, batch, **kwargs)
+
+    monkeypatch.setattr(state_module.TrainingState, "train_step", watch)
+    assert not train(run, project, from_scratch=True, promotes=False).finished
+    run.clear_stop()
+    assert train(run, project, resume=True, promotes=False).finished
+    return seen
+
+
 @pytest.mark.resume
 def test_unannotated_cases_come_at_their_share_of_the_budget_also_after_a_resume(
     a_project: Project, monkeypatch: pytest.MonkeyPatch
@@ -155,20 +173,8 @@ def test_unannotated_cases_come_at_their_share_of_the_budget_also_after_a_resume
     config = a_config(iterations=8)
     config = replace(config, method="mean_teacher", options={"unlabelled_from": 0.5})
     config = replace(config, data=replace(config.data, unlabelled=0.5))
-    run = a_run(a_project, config)
-    original, bare = state_module.TrainingState.train_step, []
-
-    def watch(self: state_module.TrainingState, batch: Batch, **kwargs: float) -> dict[str, float]:
-        bare.append(int((~batch.annotated.any(dim=1)).sum()))
-        if self.iteration == 5 and len(bare) == 6:
-            run.request_stop()
-        return original(self, batch, **kwargs)
-
-    monkeypatch.setattr(state_module.TrainingState, "train_step", watch)
-    assert not train(run, a_project, from_scratch=True, promotes=False).finished
-    run.clear_stop()
-    assert train(run, a_project, resume=True, promotes=False).finished
-    assert bare == [0, 0, 0, 0, 1, 1, 1, 1]
+    batches = batches_around_a_stop(a_project, config, monkeypatch)
+    assert [int((~batch.annotated.any(dim=1)).sum()) for batch in batches] == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
 def test_patches_grow_at_their_share_of_the_budget_also_after_a_resume(
@@ -176,20 +182,8 @@ def test_patches_grow_at_their_share_of_the_budget_also_after_a_resume(
 ) -> None:
     config = a_config(iterations=8)
     config = replace(config, data=replace(config.data, first_patch_size=(8, 8, 8), grows_at=0.5))
-    run = a_run(a_project, config)
-    original, sizes = state_module.TrainingState.train_step, []
-
-    def watch(self: state_module.TrainingState, batch: Batch, **kwargs: float) -> dict[str, float]:
-        sizes.append(batch.image.shape[-1])
-        if self.iteration == 5 and len(sizes) == 6:
-            run.request_stop()
-        return original(self, batch, **kwargs)
-
-    monkeypatch.setattr(state_module.TrainingState, "train_step", watch)
-    assert not train(run, a_project, from_scratch=True, promotes=False).finished
-    run.clear_stop()
-    assert train(run, a_project, resume=True, promotes=False).finished
-    assert sizes == [8, 8, 8, 8, 16, 16, 16, 16]
+    batches = batches_around_a_stop(a_project, config, monkeypatch)
+    assert [batch.image.shape[-1] for batch in batches] == [8, 8, 8, 8, 16, 16, 16, 16]
 
 
 @pytest.mark.resume
