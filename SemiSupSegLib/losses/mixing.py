@@ -16,8 +16,8 @@ __all__ = ["Mixture", "pairs", "random_box", "swap_box"]
 class Mixture(NamedTuple):
     """One way to mix the rows of a batch, the same for images, targets and weights."""
 
-    partner: Tensor
-    """(B,) int64 from :func:`pairs`: with whom each row swaps the box; itself where it stays as it is."""
+    partner: Tensor | None
+    """(B,) int64 from :func:`pairs`: with whom each row swaps the box; itself where it stays as it is. None: all do."""
     box: Tensor
     """(*S) bool: what is swapped."""
     kept: Tensor | None = None
@@ -25,7 +25,7 @@ class Mixture(NamedTuple):
 
     def __call__(self, values: Tensor) -> Tensor:
         """(B, C, *S) to (B', C, *S)."""
-        mixed = swap_box(values, self.partner, self.box)
+        mixed = values if self.partner is None else swap_box(values, self.partner, self.box)
         return mixed if self.kept is None else mixed[self.kept]
 
 

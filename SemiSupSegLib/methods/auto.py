@@ -97,6 +97,8 @@ class Auto(TaughtMethod):
         config = super().adapt(config, project)
         data = replace(config.data, unlabelled=min(config.data.unlabelled, bare))
         options = dict(config.options)
+        if all(case.annotation(name).everywhere for case in cases for name in self.label_set.names):
+            options.setdefault("warm_up", 1.0)  # people have said everything: there is nothing to ask the teacher
         if self.config.sdm and data.distance == "none":
             data = replace(data, distance="volume")
         if self.config.nonadjacency and self.config.forbidden is None:
@@ -140,7 +142,7 @@ class Auto(TaughtMethod):
         itself = torch.arange(len(known), device=known.device)
         box = random_box(tuple(batch.image.shape[2:]), self.config.side, device=str(batch.image.device))
         if not taught:
-            return Mixture(itself, box)
+            return Mixture(None, box)
         partner = pairs(known.flatten(1).sum(dim=1))
         complete = (known | ~batch.valid).flatten(1).all(dim=1)
         coin = torch.rand(len(itself)).to(itself.device) < self.config.mixing
@@ -173,8 +175,11 @@ class Auto(TaughtMethod):
             distribution = activated(logits, exclusive=True)
         else:
             distribution = (independent_distribution if self.label_set.overlaps else exclusive_distribution)(logits)
-        as_it_is = mixture.partner == torch.arange(len(mixture.partner), device=logits.device)
-        adjacency = soft_adjacency(distribution, batch.valid & as_it_is.view(-1, 1, 1, 1, 1))
+        counts = batch.valid
+        if mixture.partner is not None:
+            as_it_is = mixture.partner == torch.arange(len(mixture.partner), device=logits.device)
+            counts = counts & as_it_is.view(-1, 1, 1, 1, 1)
+        adjacency = soft_adjacency(distribution, counts)
         different = ~torch.eye(len(adjacency), dtype=torch.bool, device=adjacency.device)
         self.forbidden = self.forbidden.to(adjacency.device)
         return relative_non_adjacency(torch.where(different, adjacency, 0.0), self.forbidden)

@@ -69,7 +69,7 @@ class Marks(NamedTuple):
     target: Tensor
     """(B, K, *S) bool: where the label is."""
     weight: Tensor
-    """(B, K, *S) float32: of the voxel in the cross-entropy; 0 where nothing is said."""
+    """(B, K, *S) bool or float32: of the voxel in the cross-entropy; 0 where nothing is said."""
     scored: Tensor
     """(B, K, *S) bool: what counts for Dice."""
 
@@ -94,11 +94,10 @@ class TaughtMethod(Method):
     def marks(self, batch: Batch) -> Marks:
         """What people said, as :meth:`Method.supervised` scores it, with relabelled positives at their own weight."""
         known, target, scored = batch.known, batch.target, self.scored(batch)
-        weight = known.float()
-        if batch.pseudo is not None:
-            added = batch.pseudo & ~known & self.possible(batch)
-            target, weight = target | added, weight + self.pseudo_weight * added
-        return Marks(target, weight, scored)
+        if batch.pseudo is None:
+            return Marks(target, known, scored)
+        added = batch.pseudo & ~known & self.possible(batch)
+        return Marks(target | added, known.float() + self.pseudo_weight * added, scored)
 
     def teacher(self, batch: Batch, human: Marks, step: Step) -> Tensor:
         """(B, C, *S) float32: the teacher's probabilities, without noise; 0 in rows of which all is known."""
@@ -118,7 +117,7 @@ class TaughtMethod(Method):
             target = largest_parts(target)
         counts = confident & (human.weight == 0) & self.possible(batch)
         self.log["taught"] = float(counts.float().mean())
-        return Marks(target, counts.float(), counts)
+        return Marks(target, counts, counts)
 
     def taught(self, logits: Tensor, pseudo: Marks, mixture: Mixture, ramp: float) -> dict[str, Tensor]:
         """The terms of the teacher's marks; ramp: share of their weight that they have by now."""

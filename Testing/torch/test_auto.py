@@ -16,6 +16,7 @@ from SemiSupSegLib.data.batch import Batch
 from SemiSupSegLib.methods.auto import Auto
 from SemiSupSegLib.methods.copy_paste import CopyPaste
 from SemiSupSegLib.methods.smile import Smile
+from SemiSupSegLib.project.annotation import Annotation, State
 
 LATE = 10_000
 """A step after every warm-up."""
@@ -188,9 +189,22 @@ def test_contacts_count_by_hand_and_not_in_patches_with_a_box() -> None:
     assert method.contacts(logits, batch, mixed._replace(partner=torch.arange(2))).item() == pytest.approx(1, rel=1e-4)
 
 
-def project(annotated: int, bare: int) -> Any:
-    cases = [SimpleNamespace(annotated=True)] * annotated + [SimpleNamespace(annotated=False)] * bare
+def project(annotated: int, bare: int, state: State = State.UNKNOWN) -> Any:
+    """``state``: of all labels in the annotated cases."""
+    cases = [SimpleNamespace(annotated=True, annotation=lambda _: Annotation(state))] * annotated
+    cases += [SimpleNamespace(annotated=False, annotation=lambda _: Annotation())] * bare
     return SimpleNamespace(train_cases=lambda: cases)
+
+
+@pytest.mark.parametrize(
+    ("bare", "state", "asks"), [(0, State.COMPLETE, False), (0, State.UNKNOWN, True), (1, State.COMPLETE, True)]
+)
+def test_no_teacher_is_asked_where_people_said_everything(bare: int, state: State, asks: bool) -> None:
+    plan = Config(method="auto", train=TrainConfig(minutes=1))
+    config = Auto({}, SPHERES, plan.network).adapt(plan, project(3, bare, state))
+    assert Auto(config.options, SPHERES, plan.network).wants_unlabelled(0.99, LATE) is asks
+    wished = replace(plan, options={"warm_up": 0.2})
+    assert Auto({}, SPHERES, plan.network).adapt(wished, project(3, bare, state)).options["warm_up"] == 0.2
 
 
 @pytest.mark.parametrize(("annotated", "bare", "expected"), [(8, 24, 0.25), (3, 0, 0.0), (7, 1, 0.125)])
