@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -250,11 +250,25 @@ class Preset:
     most_voxels: int
     """Largest number that it may have where labels are small."""
     patch_voxels: int
-    """Voxels of a patch, for few labels; as many as a typical volume has, as nothing teaches faster than to see all."""
+    """Voxels of a patch; as many as a typical volume has, as nothing teaches faster than to see all."""
     batch_size: int
     """Patches per step."""
     filters: int
     """Channels at full resolution."""
+
+    def with_labels(self, labels: int) -> Preset:
+        """As much work with so many labels: fewer voxels where the losses of labels take more time than the network.
+
+        Args:
+            labels: their number, at least 1; all numbers of a preset are those for a single one.
+        """
+        cost = 1 + (labels - 1) / COSTLY
+        numbers = {name: int(getattr(self, name) / cost) for name in ("voxels", "most_voxels", "patch_voxels")}
+        return replace(self, **numbers)
+
+
+COSTLY = 93
+"""Labels whose losses take as long as the network, on a CPU (``Testing/benchmarks/bench_losses.py``)."""
 
 
 PRESETS: dict[str, Preset] = {

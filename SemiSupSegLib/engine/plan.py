@@ -108,8 +108,8 @@ def plan(
     if preset not in PRESETS:
         msg = f"no preset {preset!r}: choose one of {', '.join(PRESETS)}"
         raise ConfigError(msg)
-    chosen = PRESETS[preset]
     check_trainable(project)
+    chosen = PRESETS[preset].with_labels(len(project.label_set))
     options, wished = split_options(options or {})
     method_named(method)(options, project.label_set, NetworkConfig())  # refuses unknown options now
     if minutes is None and iterations is None:
@@ -120,11 +120,10 @@ def plan(
     network = _network(backbone or NetworkConfig().backbone, chosen, grid_mm, halvings(grid_mm, volume))
     network = replace(network, activation=activation or network.activation)
     multiple = _multiple(network)
-    voxels = chosen.patch_voxels / (1 + len(project.label_set) / COSTLY)
     data = DataConfig(
         spacing=grid_mm,
-        patch_size=covering_patch(volume, grid_mm, multiple, voxels),
-        first_patch_size=covering_patch(volume, grid_mm, multiple, voxels / FIRST),
+        patch_size=covering_patch(volume, grid_mm, multiple, chosen.patch_voxels),
+        first_patch_size=covering_patch(volume, grid_mm, multiple, chosen.patch_voxels / FIRST),
         intensity="ct" if all(c.modality == "CT" for c in project.train_cases()) else "zscore",
     )
     train = TrainConfig(
@@ -161,8 +160,6 @@ def _learning_rate(labels: int) -> float:
 FEW_LABELS, FASTEST = 8, 4.0
 FIRST = 4.0
 """Times as many voxels as the first patches have those that come later."""
-COSTLY = 93
-"""Labels whose losses take as long as the network, on a CPU (``Testing/benchmarks/bench_losses.py``)."""
 
 
 def estimate(project: Project, config: Config) -> Estimate:

@@ -33,6 +33,12 @@ def test_many_labels_are_learnt_at_a_higher_rate(tmp_path: Path, labels: int, ra
     assert plan(a_project(tmp_path / "p", labels), iterations=1).train.learning_rate == pytest.approx(rate)
 
 
+def test_many_labels_are_learnt_in_smaller_patches_on_a_coarser_grid(tmp_path: Path) -> None:
+    few, many = (plan(a_project(tmp_path / str(n), n), preset="quick", iterations=1).data for n in (5, 2000))
+    assert np.prod(many.patch_size) < np.prod(few.patch_size)
+    assert np.prod(many.spacing) > np.prod(few.spacing)
+
+
 def test_papers_keep_their_rate_however_many_labels_there_are(tmp_path: Path) -> None:
     project = a_project(tmp_path / "p", 140)
     assert plan(project, method="uamt", iterations=1, options={"paper": True}).train.learning_rate == 0.01

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from SemiSupSegLib.config import Preset
+from SemiSupSegLib.config import COSTLY, Preset
 from SemiSupSegLib.engine.training_grid import training_spacing
 from SemiSupSegLib.project.annotation import Annotation, Region, RegionKind, State
 from SemiSupSegLib.project.geometry import Grid, image_from_kji
@@ -47,6 +47,15 @@ def test_a_large_label_is_learnt_on_a_coarse_grid_and_a_small_one_on_a_finer(
     tmp_path: Path, edge: int, expected: float
 ) -> None:
     assert spacing(a_project(tmp_path, edge)) == pytest.approx((expected,) * 3, rel=0.01)
+
+
+def test_as_many_labels_as_cost_what_the_network_costs_halve_every_number_of_voxels(tmp_path: Path) -> None:
+    assert PRESET.with_labels(1) == PRESET
+    half = PRESET.with_labels(1 + COSTLY)
+    assert (half.voxels, half.most_voxels, half.patch_voxels, half.minutes) == (4_000, 32_000, 2_048, PRESET.minutes)
+    cases = a_project(tmp_path, 20).train_cases()
+    spacing = training_spacing(cases, LabelSet.from_names(["cube"]), half)
+    assert spacing == pytest.approx((5.0 * 2 ** (1 / 3),) * 3, rel=0.01)
 
 
 def test_slices_that_are_done_do_not_tell_how_large_an_organ_is(tmp_path: Path) -> None:
