@@ -44,7 +44,9 @@ def binary_sums(logits: Tensor, target: Tensor, weight: Tensor, scored: Tensor) 
     return found
 
 
-def exclusive_sums(logits: Tensor, target: Tensor, weight: Tensor, scored: Tensor) -> LabelSums:
+def exclusive_sums(
+    logits: Tensor, target: Tensor, weight: Tensor, scored: Tensor, of_voxels: Tensor | None = None
+) -> LabelSums:
     """Of a softmax; the cross-entropy is the marginal one of all labels together.
 
     Args:
@@ -52,11 +54,12 @@ def exclusive_sums(logits: Tensor, target: Tensor, weight: Tensor, scored: Tenso
         target: (B, K, *S) bool: where the label is.
         weight: (B, K, *S) bool, or float >= 0; see :func:`.masked.marginal_cross_entropy`.
         scored: (B, K, *S) bool: which voxels count for Dice.
+        of_voxels: (B, *S) float >= 0: by how much more each voxel counts in the cross-entropy; None: all alike.
 
     Returns:
         A scalar and two of shape (K,), float32 (float64 for float64 logits).
     """
-    found: LabelSums = _ExclusiveSums.apply(logits, target, weight, scored)  # type: ignore[no-untyped-call]
+    found: LabelSums = _ExclusiveSums.apply(logits, target, weight, scored, of_voxels)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -104,44 +107,60 @@ class _ExclusiveSums(torch.autograd.Function):
     """Some voxels at a time, with all their labels."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, weight: Tensor, scored: Tensor) -> LabelSums:
+    def forward(
+        ctx: Any, logits: Tensor, target: Tensor, weight: Tensor, scored: Tensor, of_voxels: Tensor | None
+    ) -> LabelSums:
         """Sums over all pieces; only what came in is kept."""
-        ctx.save_for_backward(logits, target, weight, scored)
+        ctx.save_for_backward(logits, target, weight, scored, of_voxels)
         kind = torch.float64 if logits.dtype == torch.float64 else torch.float32
         sums = torch.zeros((2, target.shape[1]), dtype=kind, device=logits.device)
         loss = sums.new_zeros(())
-        for _, z, t, w, s in _pieces(logits, target, weight, scored):
+        for where, z, t, w, s in _pieces(logits, target, weight, scored):
             if _nothing_counts(w, s):
                 continue
             p, everything = _softmax(z)
-            heaviest = w.amax(dim=0).to(kind)
+            heaviest = _heaviest(w, of_voxels, where, kind)
             loss += torch.where(heaviest > 0, (everything - _possible(z, t, w)) * heaviest, 0.0).sum()
-            inside = p[1:].masked_fill_(~s, 0)
-            sums[0] += inside.sum(dim=1)
-            sums[1] += inside.masked_fill_(~t, 0).sum(dim=1)
+            if _any(s):
+                inside = p[1:].masked_fill_(~s, 0)
+                sums[0] += inside.sum(dim=1)
+                sums[1] += inside.masked_fill_(~t, 0).sum(dim=1)
         return loss, sums[0], sums[1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_loss: Tensor, of_volume: Tensor, of_overlap: Tensor) -> tuple[Tensor | None, ...]:
         """Gradient of the logits, from the softmax computed once more."""
-        logits, target, weight, scored = ctx.saved_tensors
+        logits, target, weight, scored, of_voxels = ctx.saved_tensors
         gradient = torch.zeros(logits.shape, dtype=logits.dtype, device=logits.device)
         for (row, voxels), z, t, w, s in _pieces(logits, target, weight, scored):
             if _nothing_counts(w, s):
                 continue
-            p, heaviest = _softmax(z)[0], w.amax(dim=0).to(z.dtype)
-            dice = torch.where(s, of_volume[:, None] + of_overlap[:, None] * t, 0.0).mul_(p[1:])
+            p, heaviest = _softmax(z)[0], _heaviest(w, of_voxels, (row, voxels), z.dtype)
             slope = torch.where(heaviest > 0, of_loss * heaviest, 0.0)
-            piece = p * (slope - dice.sum(dim=0))
-            piece[1:] += dice
+            if _any(s):
+                dice = torch.where(s, of_volume[:, None] + of_overlap[:, None] * t, 0.0).mul_(p[1:])
+                piece = p * (slope - dice.sum(dim=0))
+                piece[1:] += dice
+            else:
+                piece = p.mul_(slope)
             gradient[row].flatten(1)[:, voxels] = _minus_possible(piece, slope, z, t, w)
-        return gradient, None, None, None
+        return gradient, None, None, None, None
+
+
+def _heaviest(w: Tensor, of_voxels: Tensor | None, where: tuple[int, slice], kind: torch.dtype) -> Tensor:
+    """(n,) the weights of a piece's voxels: the largest of their labels', and their own."""
+    heaviest = w.amax(dim=0).to(kind)
+    return heaviest if of_voxels is None else heaviest * of_voxels[where[0]].flatten()[where[1]].to(kind)
 
 
 def _nothing_counts(weight: Tensor, scored: Tensor) -> bool:
-    """On a CPU; a GPU is not waited for to save it work."""
-    return weight.device.type == "cpu" and not bool(weight.any()) and not bool(scored.any())
+    return not _any(weight) and not _any(scored)
+
+
+def _any(values: Tensor) -> bool:
+    """Whether anything is not 0, on a CPU; a GPU is not waited for to save it work."""
+    return values.device.type != "cpu" or bool(values.any())
 
 
 def _softmax(z: Tensor) -> tuple[Tensor, Tensor]:

@@ -62,10 +62,8 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor, frequ
     check_same_shape(classes=logits.flatten(2)[0, :, 0], frequency=frequency)
     known = weight > 0
     rarity = _rarity(target & known, known, frequency.to(logits.device, exact(logits[:0]).dtype))
-    per_voxel = weight.amax(dim=1).to(rarity.dtype) / rarity
-    total = mean_over_processes(per_voxel.sum())
-    spread = torch.where(known, per_voxel[:, None], 0.0)
-    scored, _, _ = exclusive_sums(logits, target, spread, torch.zeros_like(target))
+    total = mean_over_processes((weight.amax(dim=1).to(rarity.dtype) / rarity).sum())
+    scored, _, _ = exclusive_sums(logits, target, weight, torch.zeros_like(target), 1 / rarity)
     return scored / torch.where(total > 0, total, 1.0)
 
 

@@ -24,7 +24,7 @@ from ..config import Config as RunConfig
 from ..config import NetworkConfig
 from ..data.batch import Batch
 from ..losses.consistency import activated, masked_squared_difference
-from ..losses.mixing import Mixture, pairs, random_box
+from ..losses.mixing import Mixture, amounts, pairs, random_box
 from ..losses.nonadjacency import (
     exclusive_distribution,
     independent_distribution,
@@ -118,9 +118,7 @@ class Auto(TaughtMethod):
         if (implied := self.implied(batch)) is not None:
             terms["implied"] = self.absence(output.logits, mixture(implied))
         if taught:
-            probability, ramp = self.teacher(batch, human, step), self.ramp_at(step)
-            terms |= self.taught(output.logits, self.pseudo(probability, batch, human), mixture, ramp)
-            terms |= self.consistency(output.logits, probability, batch, human, mixture, ramp)
+            terms |= self.teachers_terms(output.logits, batch, human, mixture, step)
         if self.config.sdm:
             terms["sdm"] = self.config.sdm_weight * self.distances(output, batch, mixture)
         if self.config.nonadjacency and self.forbidden.any() and step.progress >= CONSTRAINED:
@@ -143,11 +141,27 @@ class Auto(TaughtMethod):
         box = random_box(tuple(batch.image.shape[2:]), self.config.side, device=str(batch.image.device))
         if not taught:
             return Mixture(None, box)
-        partner = pairs(known.flatten(1).sum(dim=1))
+        partner = pairs(amounts(known))
         complete = (known | ~batch.valid).flatten(1).all(dim=1)
         coin = torch.rand(len(itself)).to(itself.device) < self.config.mixing
         mixes = coin[torch.minimum(itself, partner)] & ~(complete & complete[partner])
         return Mixture(torch.where(mixes, partner, itself), box)
+
+    def teachers_terms(
+        self, logits: Tensor, batch: Batch, human: Marks, mixture: Mixture, step: Step
+    ) -> dict[str, Tensor]:
+        """``teacher_...`` and ``consistency``, of the mixtures in which anything is unknown: perhaps of none."""
+        rows = ((human.weight == 0) & batch.valid).flatten(1).any(dim=1)
+        if mixture.partner is not None:
+            rows = rows | rows[mixture.partner]
+        if not rows.all():  # no collective in here: another process may have other rows
+            batch, human, mixture = batch.select(rows), Marks(*(part[rows] for part in human)), mixture.among(rows)
+            logits = logits[rows]
+        probability, ramp = self.teacher(batch, human, step), self.ramp_at(step)
+        return {
+            **self.taught(logits, self.pseudo(probability, batch, human), mixture, ramp),
+            **self.consistency(logits, probability, batch, human, mixture, ramp),
+        }
 
     def consistency(
         self, logits: Tensor, probability: Tensor, batch: Batch, human: Marks, mixture: Mixture, ramp: float

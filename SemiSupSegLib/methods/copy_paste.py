@@ -20,7 +20,7 @@ from ..config import NetworkConfig
 from ..data.batch import Batch
 from ..losses.consistency import activated
 from ..losses.masked import segmentation_terms
-from ..losses.mixing import Mixture, pairs, random_box
+from ..losses.mixing import Mixture, amounts, pairs, random_box
 from ..losses.pseudo_label import largest_parts, pseudo_labels
 from .base import Method, MethodConfig, Step, rampup
 
@@ -116,7 +116,7 @@ class TaughtMethod(Method):
         if self.config.largest_part:
             target = largest_parts(target)
         counts = confident & (human.weight == 0) & self.possible(batch)
-        self.log["taught"] = float(counts.float().mean())
+        self.log["taught"] = float(counts.count_nonzero()) / max(counts.numel(), 1)
         return Marks(target, counts, counts)
 
     def taught(self, logits: Tensor, pseudo: Marks, mixture: Mixture, ramp: float) -> dict[str, Tensor]:
@@ -171,7 +171,7 @@ class CopyPaste(TaughtMethod):
 
     def mixture(self, batch: Batch, human: Marks) -> Mixture:
         """Draw a box, and pair the rows; ``human`` is what people said."""
-        known = (human.weight > 0).flatten(1).sum(dim=1)
+        known = amounts(human.weight > 0)
         partner = pairs(known)
         box = random_box(tuple(batch.image.shape[2:]), self.config.side, device=str(batch.image.device))
         if not self.config.paper:

@@ -170,19 +170,20 @@ class Epoch:
         """Steps that were added since :meth:`end`."""
         return round(float(self.sums[-1]))
 
-    def add(self, found: Tensor, truth: Tensor, scored: Tensor, non_adjacency: Tensor) -> None:
+    def add(self, distribution: Tensor, truth: Tensor, scored: Tensor, non_adjacency: Tensor) -> None:
         """One step's patches, and L_NA. A step that is not finite in any process is left out.
 
         Args:
-            found: (B, *S) whole numbers: the label that was found, from 1, or 0.
+            distribution: (B, K + 1, *S) probabilities, background first; the likeliest label is what was found.
             truth: (B, K, *S) bool: where labels are.
             scored: (B, K, *S) bool: where that is known.
             non_adjacency: scalar.
         """
-        both, either = torch.zeros(2, self.labels, dtype=torch.float64, device=found.device)
-        for row, y, known in zip(found, truth, scored, strict=True):
+        both, either = torch.zeros(2, self.labels, dtype=torch.float64, device=truth.device)
+        for probability, y, known in zip(distribution, truth, scored, strict=True):
             if not known.any():
                 continue
+            row = probability.argmax(dim=0)
             label = (row - 1).clamp(min=0)  # K masks of the volume would take longer than the rest of the loss
             counts = known.gather(0, label[None])[0] & (row > 0)
             right = y.gather(0, label[None])[0] & counts

@@ -233,11 +233,12 @@ class NonAdjLoss(Method):
             return self.supervised(logits, batch)
         if not self.exclusive:
             logits = torch.cat((torch.zeros_like(logits[:, :1]), logits), dim=1)
-        target, weight = batch.target, batch.known.float()
+        target, weight = batch.target, batch.known
         scored = batch.known & batch.annotated[(..., *(None,) * (target.ndim - 2))]
         if batch.pseudo is not None:
             added = batch.pseudo & ~batch.known & batch.valid
-            target, weight, scored = target | added, weight + self.pseudo_weight * added, scored | added
+            target, scored = target | added, scored | added
+            weight = batch.known.float() + self.pseudo_weight * added
         truth, known = with_background(target, weight > 0)
         probability = logits.float().softmax(dim=1) if distribution is None else distribution
         dice = batch_dice(probability, truth, torch.cat((known[:, :1], scored), dim=1))
@@ -253,7 +254,7 @@ class NonAdjLoss(Method):
         if self.control.started and self.config.control == "holdout":
             return
         scored = batch.known & batch.annotated[(..., None, None, None)]
-        self.epoch.add(distribution.max(dim=1).indices, batch.target, scored, value)
+        self.epoch.add(distribution, batch.target, scored, value)
 
     def _end_of_window(self) -> None:
         """An epoch of training patches; one without an annotated voxel says nothing about Dice."""

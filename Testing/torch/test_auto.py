@@ -92,6 +92,27 @@ def test_a_step_is_one_pass_of_the_student_over_the_batch_and_one_of_the_teacher
     assert teacher == [2]
 
 
+@pytest.mark.parametrize("mixing", [0.0, 1.0])
+@pytest.mark.parametrize("rows", [(FULL, FULL, NOTHING), (FULL, PARTLY, FULL, FULL)])
+def test_patches_of_which_all_is_known_change_nothing_in_what_the_teacher_says(rows: tuple, mixing: float) -> None:
+    """The same terms as if the whole batch had gone through them."""
+    method, step = made(0.9, mixing=mixing)
+    with torch.no_grad():
+        step.averages["segmentor"].head.bias.fill_(0.0)  # the teacher finds something
+    batch = a_batch(*rows)
+    human = method.marks(batch)
+    mixture = method.mixture(batch, human, taught=True)
+    logits = step.networks["segmentor"](mixture(batch.image)).logits
+    probability, ramp = method.teacher(batch, human, step), method.ramp_at(step)
+    expected = method.taught(logits, method.pseudo(probability, batch, human), mixture, ramp)
+    expected |= method.consistency(logits, probability, batch, human, mixture, ramp)
+    found = method.teachers_terms(logits, batch, human, mixture, step)
+    assert {name: term.item() for name, term in found.items()} == pytest.approx(
+        {name: term.item() for name, term in expected.items()}, rel=1e-5
+    )
+    assert all(term.item() > 0 for term in found.values())
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 @pytest.mark.parametrize("rows", [(FULL, NOTHING), (PARTLY, PARTLY), (PARTLY,)])
 def test_every_term_teaches_the_student_something(rows: tuple, activation: str) -> None:

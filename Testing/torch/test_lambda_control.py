@@ -219,12 +219,17 @@ def test_another_interval_changes_all_counts() -> None:
 # the training patches -----------------------------------------------------------------------------------------------
 
 
+def found(*labels: int, of: int) -> torch.Tensor:
+    """(1, K + 1, n) probabilities of which these labels are the likeliest."""
+    return torch.nn.functional.one_hot(torch.tensor([labels]), of + 1).movedim(-1, 1) * 0.6
+
+
 def test_an_epoch_is_the_dice_of_all_its_patches_and_the_mean_of_the_constraint() -> None:
     truth = torch.tensor([[[True, True, False, True], [False, False, True, False], [False] * 4]])
     known = torch.tensor([True, True, True, False]).expand(1, 3, 4)
-    right = torch.tensor([[1, 1, 2, 0]])
+    right = found(1, 1, 2, 0, of=3)
     epoch = Epoch(3)
-    epoch.add(torch.tensor([[1, 2, 2, 1]]), truth, known, torch.tensor(0.2))
+    epoch.add(found(1, 2, 2, 1, of=3), truth, known, torch.tensor(0.2))
     epoch.add(right, truth, known, torch.tensor(0.4))
     epoch.add(right, truth, known, torch.tensor(math.nan))  # left out
     assert epoch.steps == 2
@@ -237,5 +242,5 @@ def test_an_epoch_is_the_dice_of_all_its_patches_and_the_mean_of_the_constraint(
 def test_an_epoch_without_any_label_has_no_dice() -> None:
     epoch = Epoch(2)
     nothing = torch.zeros(1, 2, 4, dtype=torch.bool)
-    epoch.add(torch.zeros(1, 4, dtype=torch.long), nothing, ~nothing, torch.tensor(0.2))
+    epoch.add(found(0, 0, 0, 0, of=2), nothing, ~nothing, torch.tensor(0.2))
     assert epoch.end() == (None, pytest.approx(0.2))

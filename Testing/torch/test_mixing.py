@@ -56,6 +56,20 @@ def test_swapping_twice_gives_back_what_was() -> None:
     assert torch.equal(mixture(mixture(values)), values)
 
 
+def test_a_mixture_among_some_rows_is_the_same_there() -> None:
+    values = torch.randn(5, 2, 6, 6, 6)
+    mixture = Mixture(torch.tensor([3, 1, 4, 0, 2]), random_box((6, 6, 6)))
+    rows = torch.tensor([True, False, True, True, True])
+    assert torch.equal(mixture.among(rows)(values[rows]), mixture(values)[rows])
+    nobody = torch.zeros(5, dtype=torch.bool)
+    assert mixture.among(nobody)(values[nobody]).shape == (0, 2, 6, 6, 6)
+
+
+def test_a_mixture_without_partners_changes_nothing() -> None:
+    values = torch.randn(2, 1, 4, 4, 4)
+    assert Mixture(None, random_box((4, 4, 4)))(values) is values
+
+
 def test_a_mixture_keeps_the_rows_it_is_told_to() -> None:
     values = torch.tensor([[[1, 2]], [[3, 4]]])
     mixture = Mixture(torch.tensor([1, 0]), torch.tensor([False, True]), torch.tensor([1]))
