@@ -25,6 +25,8 @@ STATES = st.sampled_from(
     ]
 )
 
+UNKNOWN = st.just(Annotation())
+
 
 @st.composite
 def annotated_volumes(draw):
@@ -33,7 +35,9 @@ def annotated_volumes(draw):
         draw(hnp.arrays(np.uint8, SHAPE, elements=st.integers(0, sum(p.layer == n for p in label_set.places))))
         for n in range(label_set.n_layers)
     ]
-    return np.stack(layers), label_set, [draw(STATES) for _ in range(4)], draw(hnp.arrays(bool, SHAPE))
+    anything, everything = STATES, st.sampled_from([Annotation(State.COMPLETE), Annotation(State.ABSENT)])
+    said = draw(st.one_of(*(st.lists(one, min_size=4, max_size=4) for one in (anything, everything, UNKNOWN))))
+    return np.stack(layers), label_set, said, draw(hnp.arrays(bool, SHAPE))
 
 
 def batch_of(labels: np.ndarray, label_set: LabelSet, said: list[Annotation], ignore: np.ndarray) -> Batch:
