@@ -136,14 +136,13 @@ class Auto(TaughtMethod):
 
     def mixture(self, batch: Batch, human: Marks, *, taught: bool) -> Mixture:
         """Some pairs swap a box: none before the teacher is asked, none in which people said everything."""
-        known = human.weight > 0
-        itself = torch.arange(len(known), device=known.device)
         box = random_box(tuple(batch.image.shape[2:]), self.config.side, device=str(batch.image.device))
-        if not taught:
+        coin = torch.rand(len(batch.image)) < self.config.mixing if taught else torch.zeros(1)
+        if not coin.any():
             return Mixture(None, box)
-        partner = pairs(amounts(known))
+        known, coin = human.said, coin.to(human.target.device)
+        itself, partner = torch.arange(len(known), device=known.device), pairs(amounts(known))
         complete = (known | ~batch.valid).flatten(1).all(dim=1)
-        coin = torch.rand(len(itself)).to(itself.device) < self.config.mixing
         mixes = coin[torch.minimum(itself, partner)] & ~(complete & complete[partner])
         return Mixture(torch.where(mixes, partner, itself), box)
 
@@ -151,7 +150,7 @@ class Auto(TaughtMethod):
         self, logits: Tensor, batch: Batch, human: Marks, mixture: Mixture, step: Step
     ) -> dict[str, Tensor]:
         """``teacher_...`` and ``consistency``, of the mixtures in which anything is unknown: perhaps of none."""
-        rows = ((human.weight == 0) & batch.valid).flatten(1).any(dim=1)
+        rows = (~human.said & batch.valid).flatten(1).any(dim=1)
         if mixture.partner is not None:
             rows = rows | rows[mixture.partner]
         if not rows.all():  # no collective in here: another process may have other rows
@@ -167,7 +166,7 @@ class Auto(TaughtMethod):
         self, logits: Tensor, probability: Tensor, batch: Batch, human: Marks, mixture: Mixture, ramp: float
     ) -> dict[str, Tensor]:
         """The mean teacher's term on the same mixtures, where people said nothing; ramp: share of its weight."""
-        unknown = (human.weight == 0) & batch.valid
+        unknown = ~human.said & batch.valid
         if self.exclusive:
             unknown = unknown.any(dim=1, keepdim=True)
         student = activated(logits, exclusive=self.exclusive)

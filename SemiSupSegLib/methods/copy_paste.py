@@ -73,6 +73,11 @@ class Marks(NamedTuple):
     scored: Tensor
     """(B, K, *S) bool: what counts for Dice."""
 
+    @property
+    def said(self) -> Tensor:
+        """(B, K, *S) bool: of which anything is said."""
+        return self.weight if self.weight.dtype == torch.bool else self.weight > 0
+
 
 class TaughtMethod(Method):
     """What such methods share; not a method by itself."""
@@ -101,7 +106,7 @@ class TaughtMethod(Method):
 
     def teacher(self, batch: Batch, human: Marks, step: Step) -> Tensor:
         """(B, C, *S) float32: the teacher's probabilities, without noise; 0 in rows of which all is known."""
-        asked = ((human.weight == 0) & batch.valid).flatten(1).any(dim=1)
+        asked = (~human.said & batch.valid).flatten(1).any(dim=1)
         channels = len(self.label_set) + self.exclusive
         probability = batch.image.new_zeros(len(asked), channels, *batch.image.shape[2:], dtype=torch.float32)
         if asked.any():  # no collective in here: another process may have no such row
@@ -115,7 +120,7 @@ class TaughtMethod(Method):
         target, confident = pseudo_labels(probability, exclusive=self.exclusive, confidence=self.config.confidence)
         if self.config.largest_part:
             target = largest_parts(target)
-        counts = confident & (human.weight == 0) & self.possible(batch)
+        counts = confident & ~human.said & self.possible(batch)
         self.log["taught"] = float(counts.count_nonzero()) / max(counts.numel(), 1)
         return Marks(target, counts, counts)
 
@@ -171,7 +176,7 @@ class CopyPaste(TaughtMethod):
 
     def mixture(self, batch: Batch, human: Marks) -> Mixture:
         """Draw a box, and pair the rows; ``human`` is what people said."""
-        known = amounts(human.weight > 0)
+        known = amounts(human.said)
         partner = pairs(known)
         box = random_box(tuple(batch.image.shape[2:]), self.config.side, device=str(batch.image.device))
         if not self.config.paper:
