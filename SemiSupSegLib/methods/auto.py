@@ -3,6 +3,7 @@
 * First share of the budget, and at least the first 250 steps: people alone teach, from the patches of which they said
   something. This is ``smile``: until a network has seen that much, a step on what people said is worth more than one on
   what a teacher believes (``Testing/benchmarks/README.md``).
+* And until it finds what people drew by half: what a teacher who cannot do that says is wrong more often than right.
 * Then the moving average of the weights, without noise or dropout, looks at each patch in which a label is unknown
   anywhere. What it says there counts, with a weight that grows, as pseudo-labels (BCP, CVPR 2023) and as probabilities
   to agree with (mean teacher, NIPS 2017); it never excludes another label and never is *known*.
@@ -45,6 +46,8 @@ __all__ = ["Auto"]
 
 RAMP_STEPS = 150
 """After the warm-up, until the teacher has its full weight."""
+REMEMBERED = 0.98
+"""Decay per step of the moving average of the Dice loss."""
 CONSTRAINED = 0.5
 """Share of the budget after which contacts are forbidden: the constraint alone is lowest with one label everywhere."""
 
@@ -59,6 +62,8 @@ class AutoConfig(TaughtConfig):
     """Share of the budget in which only people teach, 0 to 1."""
     warm_up_steps: int = 250
     """Steps in which only people teach, however long the budget is, >= 0."""
+    teaches_below: float = 0.5
+    """Soft Dice loss of what people said, as a moving average, below which the teacher is asked, 0 to 1; 1: always."""
     mixing: float = 0.5
     """Share of the pairs of patches that swap a box, 0 to 1; the others stay as they are."""
     consistency_weight: float = 1.0
@@ -89,6 +94,8 @@ class Auto(TaughtMethod):
         super().__init__(options, label_set, network, modalities)
         self.forbidden = forbidden_matrix(self.config.forbidden or (), label_set)
         self.heads = ("logits", "sdm") if self.config.sdm else ("logits",)
+        self.dice_loss = 1.0
+        """Of what people said, as a moving average, until the teacher is asked; the same in all processes."""
 
     def adapt(self, config: RunConfig, project: Project) -> RunConfig:
         """Unannotated cases get at most their share of the cases; what the optional terms need is put in."""
@@ -115,6 +122,8 @@ class Auto(TaughtMethod):
         mixture = self.mixture(batch, human, taught=taught)
         output = step.networks["segmentor"](mixture(batch.image))
         terms = self.terms(output.logits, human, mixture)
+        if not taught and "dice" in terms:
+            self.follow(float(terms["dice"].detach()) / self.config.dice_weight)
         if (implied := self.implied(batch)) is not None:
             terms["implied"] = self.absence(output.logits, mixture(implied))
         if taught:
@@ -126,9 +135,24 @@ class Auto(TaughtMethod):
             terms["non_adjacency"] = weight * self.contacts(output.logits, batch, mixture)
         return terms
 
+    def follow(self, dice_loss: float) -> None:
+        """Take a step's Dice loss into the average; 0 is one of patches without any label."""
+        if dice_loss:
+            self.dice_loss += (1 - REMEMBERED) * (dice_loss - self.dice_loss)
+
     def wants_unlabelled(self, progress: float, iteration: int) -> bool:
-        """After both warm-ups."""
-        return iteration >= self.config.warm_up_steps and super().wants_unlabelled(progress, iteration)
+        """After both warm-ups, once there is something that a teacher could know."""
+        below = self.config.teaches_below
+        knows = self.dice_loss < below or below == 1 or not self.config.dice_weight
+        return knows and iteration >= self.config.warm_up_steps and super().wants_unlabelled(progress, iteration)
+
+    def state(self) -> dict[str, Tensor]:
+        """How well what people said is found."""
+        return {"dice_loss": torch.tensor(self.dice_loss, dtype=torch.float64)}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Inverse of :meth:`state`; a checkpoint of before has none, and begins anew."""
+        self.dice_loss = float(state.get("dice_loss", 1.0))
 
     def ramp_at(self, step: Step) -> float:
         """Share of its weight that the teacher has: it rises in its share of the budget, and in a number of steps."""

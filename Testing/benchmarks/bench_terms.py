@@ -81,8 +81,8 @@ CONTENDERS = (
     Contender("UA-MT, paper", "uamt", {"paper": True}),
     Contender("copy-paste", "copy_paste", {}),
     Contender("copy-paste, paper", "copy_paste", {"paper": True}),
-    Contender("auto: the default", "auto", {}),
-    Contender("auto + SDM", "auto", {"sdm": True}),
+    Contender("auto: the default", "auto", {"teaches_below": 1.0}),
+    Contender("auto + SDM", "auto", {"sdm": True, "teaches_below": 1.0}),
 )
 
 

@@ -27,6 +27,7 @@ def made(progress: float = 0.9, activation: str = "sigmoid", **options: Any) -> 
     method = Auto(options, SPHERES, replace(QUIET, activation=activation))
     step = PlainStep(method)
     step.progress, step.iteration = progress, LATE
+    method.dice_loss = 0.0  # it knows all that people said
     return method, step
 
 
@@ -75,6 +76,41 @@ def test_people_alone_teach_in_the_first_steps_too_and_then_the_teacher_gets_its
     assert weights[0] == -1
     assert 0 < weights[1] < weights[2] < weights[3]
     assert not made()[0].wants_unlabelled(0.1, LATE)
+
+
+def test_no_teacher_is_asked_before_what_people_drew_is_found_by_half() -> None:
+    method, step = made()
+    method.dice_loss = 1.0
+    batch = a_batch(FULL, NOTHING)
+    with torch.no_grad():
+        step.networks["segmentor"].head.bias.fill_(-20.0)  # nothing is found
+    for _ in range(100):
+        assert "teacher_bce" not in method.losses(batch, step)
+    segmentor = step.networks["segmentor"]
+    logits = torch.where(batch.target, 7.0, -7.0)[:1]
+    segmentor.register_forward_hook(lambda *_: SimpleNamespace(logits=logits, features=None, sdm=None))
+    asked = []
+    for _ in range(50):  # everything is found
+        method.losses(batch, step)
+        asked.append(method.wants_unlabelled(0.9, LATE))
+        if asked[-1]:
+            break
+    assert 30 < len(asked) < 40  # 0.98 ** 35 = 0.5
+    assert asked[-1]
+
+
+def test_how_well_people_are_followed_survives_a_stop() -> None:
+    method, again = made()[0], made()[0]
+    method.dice_loss, again.dice_loss = 0.3, 1.0
+    again.restore(method.state())
+    assert again.dice_loss == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("options", [{"teaches_below": 1.0}, {"dice_weight": 0.0}])
+def test_the_teacher_can_be_asked_whatever_it_knows(options: dict[str, float]) -> None:
+    method, _ = made(**options)
+    method.dice_loss = 1.0
+    assert method.wants_unlabelled(0.9, LATE)
 
 
 def test_in_the_warm_up_patches_without_a_mark_cost_nothing() -> None:

@@ -120,7 +120,7 @@ def test_no_parameter_is_unused(a_method: Method, a_batch: Batch) -> None:
     assert unused == []
 
 
-SOON: dict[str, dict[str, Any]] = {"auto": {"warm_up_steps": 0}}
+SOON: dict[str, dict[str, Any]] = {"auto": {"warm_up_steps": 0, "teaches_below": 1.0}}
 """Options with which all of a method's terms come within the few steps of here."""
 
 
