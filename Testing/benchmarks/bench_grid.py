@@ -49,7 +49,7 @@ def main() -> None:
 def row(project: Project, data: str, preset: str, count: int) -> str:
     """Of a data set and a preset."""
     cases = [case for case in project.train_cases() if case.annotated]
-    grid_mm = training_spacing(cases, project.label_set, PRESETS[preset])
+    grid_mm = training_spacing(cases, project.label_set, PRESETS[preset].with_labels(len(project.label_set)))
     voxels = float(np.prod(median_extent(cases) / np.array(grid_mm)))
     found: dict[str, list[float]] = {}
     for case in cases[:: -(-len(cases) // count)]:
