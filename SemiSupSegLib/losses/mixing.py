@@ -17,7 +17,8 @@ class Mixture(NamedTuple):
     """One way to mix the rows of a batch, the same for images, targets and weights."""
 
     partner: Tensor | None
-    """(B,) int64 from :func:`pairs`: with whom each row swaps the box; itself where it stays as it is. None: all stay."""
+    """(B,) int64 from :func:`pairs`: with whom each row swaps the box; itself where it stays as it is. None
+    when all stay."""
     box: Tensor
     """(*S) bool: what is swapped."""
     kept: Tensor | None = None
