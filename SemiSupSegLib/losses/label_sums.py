@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from .reduce import exact
 
-__all__ = ["LabelSums", "binary_sums", "exclusive_sums"]
+__all__ = ["LabelSums", "binary_sums", "counted", "exclusive_sums"]
 
 LabelSums = tuple[Tensor, Tensor, Tensor]
 """Weighted cross-entropy; probabilities of the voxels that are scored; those of scored voxels that are the label."""
@@ -26,6 +26,11 @@ VOXELS = 4096
 SOFT = 40.0
 """From here on log(1 + exp(z)) is z, in float64 too."""
 LARGE = 1e30
+
+
+def counted(weight: Tensor) -> Tensor:
+    """Bool, the same shape: where a weight, bool or float >= 0, is above 0. Comparing bools would copy them."""
+    return weight if weight.dtype == torch.bool else weight > 0
 
 
 def binary_sums(logits: Tensor, target: Tensor, weight: Tensor, scored: Tensor) -> LabelSums:
@@ -116,12 +121,10 @@ class _ExclusiveSums(torch.autograd.Function):
         sums = torch.zeros((2, target.shape[1]), dtype=kind, device=logits.device)
         loss = sums.new_zeros(())
         for where, z, t, w, s in _pieces(logits, target, weight, scored):
-            if _nothing_counts(w, s):
-                continue
             p, everything = _softmax(z)
             heaviest = _heaviest(w, of_voxels, where, kind)
             loss += torch.where(heaviest > 0, (everything - _possible(z, t, w)) * heaviest, 0.0).sum()
-            if _any(s):
+            if s is not None:
                 inside = p[1:].masked_fill_(~s, 0)
                 sums[0] += inside.sum(dim=1)
                 sums[1] += inside.masked_fill_(~t, 0).sum(dim=1)
@@ -134,11 +137,9 @@ class _ExclusiveSums(torch.autograd.Function):
         logits, target, weight, scored, of_voxels = ctx.saved_tensors
         gradient = torch.zeros(logits.shape, dtype=logits.dtype, device=logits.device)
         for (row, voxels), z, t, w, s in _pieces(logits, target, weight, scored):
-            if _nothing_counts(w, s):
-                continue
             p, heaviest = _softmax(z)[0], _heaviest(w, of_voxels, (row, voxels), z.dtype)
             slope = torch.where(heaviest > 0, of_loss * heaviest, 0.0)
-            if _any(s):
+            if s is not None:
                 dice = torch.where(s, of_volume[:, None] + of_overlap[:, None] * t, 0.0).mul_(p[1:])
                 piece = p * (slope - dice.sum(dim=0))
                 piece[1:] += dice
@@ -152,10 +153,6 @@ def _heaviest(w: Tensor, of_voxels: Tensor | None, where: tuple[int, slice], kin
     """(n,) the weights of a piece's voxels: the largest of their labels', and their own."""
     heaviest = w.amax(dim=0).to(kind)
     return heaviest if of_voxels is None else heaviest * of_voxels[where[0]].flatten()[where[1]].to(kind)
-
-
-def _nothing_counts(weight: Tensor, scored: Tensor) -> bool:
-    return not _any(weight) and not _any(scored)
 
 
 def _any(values: Tensor) -> bool:
@@ -188,7 +185,7 @@ def _minus_possible(piece: Tensor, slope: Tensor, z: Tensor, t: Tensor, w: Tenso
 
 def _settled(t: Tensor, w: Tensor) -> Tensor | None:
     """(n,) the one channel that may be there, 0 where no label is; None when something is unknown or has two labels."""
-    if not bool((w > 0).all()):
+    if not bool(counted(w).all()):
         return None
     numbers = torch.arange(1, len(t) + 1, dtype=torch.float32, device=t.device)
     channel, count = torch.stack((numbers, torch.ones_like(numbers))) @ t.float()  # a search in booleans is slow
@@ -197,21 +194,23 @@ def _settled(t: Tensor, w: Tensor) -> Tensor | None:
 
 def _pieces(
     logits: Tensor, target: Tensor, weight: Tensor, scored: Tensor
-) -> Iterator[tuple[tuple[int, slice], Tensor, Tensor, Tensor, Tensor]]:
-    """Where a piece is, its logits (K + 1, n), and the others (K, n)."""
+) -> Iterator[tuple[tuple[int, slice], Tensor, Tensor, Tensor, Tensor | None]]:
+    """Where a piece is, its logits (K + 1, n), and the others (K, n), of the rows in which anything counts; None for
+    what is scored where that is nothing."""
     for row in range(len(logits)):
-        flat = [part[row].flatten(1) for part in (logits, target, weight, scored)]
-        size = VOXELS if logits.device.type == "cpu" else max(flat[0].shape[1], 1)
-        for start in range(0, flat[0].shape[1], size):
-            voxels = slice(start, start + size)
-            z, t, w, s = (part[:, voxels] for part in flat)
-            z = exact(z).contiguous()
-            yield (row, voxels), z, t, w, s
+        some = _any(scored[row])
+        if not some and not _any(weight[row]):
+            continue
+        z, t, w, s = (part[row].flatten(1) for part in (logits, target, weight, scored))
+        size = VOXELS if logits.device.type == "cpu" else max(z.shape[1], 1)
+        for start in range(0, z.shape[1], size):
+            at = slice(start, start + size)
+            yield (row, at), exact(z[:, at]).contiguous(), t[:, at], w[:, at], s[:, at] if some else None
 
 
 def _masked(z: Tensor, t: Tensor, w: Tensor) -> Tensor:
     """Logits of what may be there, the lowest number elsewhere."""
-    known = w > 0
+    known = counted(w)
     there = t & known
     settled = there.any(dim=0, keepdim=True)
     possible = torch.cat((~settled, torch.where(settled, there, ~known)))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .label_sums import exclusive_sums
+from .label_sums import counted, exclusive_sums
 from .reduce import check_same_shape, exact, mean_over_processes, sum_over_processes
 
 __all__ = ["batch_dice", "median_frequency", "weighted_cross_entropy", "with_background"]
@@ -60,7 +60,7 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor, frequ
     check_same_shape(target=target, weight=weight)
     check_same_shape(logits=logits[:, 1:], target=target)
     check_same_shape(classes=logits.flatten(2)[0, :, 0], frequency=frequency)
-    known = weight > 0
+    known = counted(weight)
     rarity = _rarity(target & known, known, frequency.to(logits.device, exact(logits[:0]).dtype))
     total = mean_over_processes((weight.amax(dim=1).to(rarity.dtype) / rarity).sum())
     scored, _, _ = exclusive_sums(logits, target, weight, torch.zeros_like(target), 1 / rarity)

@@ -19,6 +19,7 @@ from ..config import Config as RunConfig
 from ..config import NetworkConfig
 from ..data.batch import Batch
 from ..losses.consistency import activated
+from ..losses.label_sums import counted
 from ..losses.masked import segmentation_terms
 from ..losses.mixing import Mixture, amounts, pairs, random_box
 from ..losses.pseudo_label import largest_parts, pseudo_labels
@@ -76,7 +77,7 @@ class Marks(NamedTuple):
     @property
     def said(self) -> Tensor:
         """(B, K, *S) bool: of which anything is said."""
-        return self.weight if self.weight.dtype == torch.bool else self.weight > 0
+        return counted(self.weight)
 
 
 class TaughtMethod(Method):

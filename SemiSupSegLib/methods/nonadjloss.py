@@ -20,6 +20,7 @@ from ..config import Config as RunConfig
 from ..config import NetworkConfig
 from ..data.batch import Batch
 from ..errors import ConfigError
+from ..losses.label_sums import counted
 from ..losses.nonadjacency import (
     contacts,
     exclusive_distribution,
@@ -210,9 +211,9 @@ class NonAdjLoss(Method):
 
     def _distribution(self, logits: Tensor) -> Tensor:
         """(B, K + 1, *S), background first."""
-        if self.exclusive:
-            return logits.float().softmax(dim=1)
-        return (independent_distribution if self.label_set.overlaps else exclusive_distribution)(logits)
+        if self.label_set.overlaps and not self.exclusive:
+            return independent_distribution(logits)
+        return exclusive_distribution(logits, background=self.exclusive)
 
     def _whole(self, probability: Tensor) -> Tensor:
         """(K + 1, *S) from a volume's (K, *S), as :meth:`_distribution` is from logits, with one copy in memory."""
@@ -239,7 +240,7 @@ class NonAdjLoss(Method):
             added = batch.pseudo & ~batch.known & batch.valid
             target, scored = target | added, scored | added
             weight = batch.known.float() + self.pseudo_weight * added
-        truth, known = with_background(target, weight > 0)
+        truth, known = with_background(target, counted(weight))
         probability = logits.float().softmax(dim=1) if distribution is None else distribution
         dice = batch_dice(probability, truth, torch.cat((known[:, :1], scored), dim=1))
         return {
