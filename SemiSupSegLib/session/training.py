@@ -132,7 +132,7 @@ class Training(TrainingWatch):
             self._refuse_another()
             run.set_request(replace(run.request(), resume=True))
             job = LocalJob.start(run, [*self.program, "train-run", str(run.folder.resolve())])
-        self._follow(run, job)
+        self._follow_new(run, job)
 
     def rollback(self) -> None:
         """Put the model before the one in use back into use.

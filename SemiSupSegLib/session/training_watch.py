@@ -43,6 +43,12 @@ class TrainingWatch(TrainingRules):
         self._story.new()
         self._tell_progress(self._story.progress())
 
+    def _follow_new(self, run: Run, job: object = None) -> None:
+        """A run that was just begun; a short one, or one that failed at once, may be over when it is first seen."""
+        self._follow(run, job)
+        if self._progress is not None and not self._progress.active:
+            self._job_ended(self._progress)
+
     def _refuse_another(self) -> None:
         from ..jobs.state import active_run
 
@@ -74,7 +80,7 @@ class TrainingWatch(TrainingRules):
             return
         try:
             require(problem)
-            self._follow(self._run_named(told))
+            self._follow_new(self._run_named(told))
         except SemiSupSegError as error:
             self._tell_progress(Progress("", "failed", False, f"the training did not start: {error}", tail))
             self._say(f"Train: {error}", "error")

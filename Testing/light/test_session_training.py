@@ -32,7 +32,12 @@ if verb == "train":
     if "thorough" in words:
         sys.exit("semisupseg train: the machine has no memory left")
     run = Run.create(Path(where) / "runs", Config(train=TrainConfig(minutes=1)))
-    LocalJob.start(run, [sys.executable, __file__, "train-run", str(run.folder)])
+    if "balanced" in words:  # it is over before anybody has seen it
+        run.write("started", device="cpu", reason="no GPU here")
+        run.write("promoted", model="0001", score=0.8, before=None, reason="it is the first")
+        run.write("finished", step=7, seconds=1)
+    else:
+        LocalJob.start(run, [sys.executable, __file__, "train-run", str(run.folder)])
     print(json.dumps({"id": run.id}))
 elif verb == "train-run":
     from SemiSupSegLib.jobs.run import Run
@@ -422,6 +427,15 @@ def test_a_training_that_crashes_is_told_and_goes_on_when_asked(open_session) ->
     session.resume()
     until(session, lambda: not session.progress.active)
     assert (session.progress.state, session.progress.words) == ("finished", "finished after 9 steps")
+
+
+def test_a_training_that_is_over_when_it_is_first_seen_is_told_too(open_session) -> None:
+    session, said = open_session(), []
+    session.signals.message.connect(lambda text, _level: said.append(text))
+    session.train("balanced")
+    until(session, lambda: not session.progress.active)
+    assert session.progress.state == "finished"
+    assert any(text.startswith("Train: finished") and "model 0001 is in use" in text for text in said), said
 
 
 def test_a_training_that_cannot_be_planned_says_why(open_session) -> None:
