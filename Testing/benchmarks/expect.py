@@ -48,7 +48,7 @@ def main() -> None:
     folders = args.protocols or sorted(path.parent for path in (REPOSITORY / "build" / "protocols").glob(f"?/{FILE}"))
     lines = {title: points for folder in folders for title, points in [line_of(folder)] if points}
     args.output.mkdir(parents=True, exist_ok=True)
-    caption = "Means and standard deviations over test cases that no model has seen; presets quick, balanced, thorough"
+    caption = "Means and standard deviations over test cases that no model has seen; one point a preset"
     if lines:
         curves(lines, ("minutes of training", "Dice of the test cases"), args.output / "expect_minutes.png", caption)
     else:
