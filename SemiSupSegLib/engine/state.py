@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -81,17 +82,24 @@ class TrainingState:
         return {name: float(term.detach()) for name, term in terms.items()}
 
     def optimize(self, network: str, loss: Tensor) -> None:
-        """Backward pass and one optimizer step; see :class:`~SemiSupSegLib.methods.base.Step`."""
+        """Backward pass and one optimizer step; see :class:`~SemiSupSegLib.methods.base.Step`.
+
+        Raises:
+            FloatingPointError: the loss or a gradient is not finite; the network is as it was.
+        """
         if not torch.isfinite(loss):
             msg = f"the loss of {network} is {float(loss.detach())}"
             raise FloatingPointError(msg)
         optimizer = self.optimizers[network]
         optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        if self.config.train.gradient_clip:
-            self.fabric.clip_gradients(
-                self.networks[network], optimizer, max_norm=self.config.train.gradient_clip, error_if_nonfinite=False
-            )
+        limit = self.config.train.gradient_clip or math.inf
+        norm = self.fabric.clip_gradients(self.networks[network], optimizer, max_norm=limit, error_if_nonfinite=False)
+        if norm is None or not torch.isfinite(
+            norm
+        ):  # one such number, scaled by the norm of all, is soon in all weights
+            msg = f"the gradient of {network} is not finite"
+            raise FloatingPointError(msg)
         optimizer.step()
 
     def frozen(self, network: str) -> Callable[..., Any]:
@@ -184,9 +192,7 @@ def _optimizer(network: nn.Module, config: TrainConfig, own: OptimizerSettings |
         adam = torch.optim.Adam if own.kind == "adam" else torch.optim.AdamW
         return adam(network.parameters(), lr=own.learning_rate, betas=own.betas, weight_decay=own.weight_decay)
     if own is not None:
-        return torch.optim.SGD(
-            network.parameters(), lr=own.learning_rate, momentum=0.9, weight_decay=own.weight_decay
-        )
+        return torch.optim.SGD(network.parameters(), lr=own.learning_rate, momentum=0.9, weight_decay=own.weight_decay)
     if config.optimizer == "sgd":
         return torch.optim.SGD(
             network.parameters(), lr=config.learning_rate, momentum=0.9, weight_decay=config.weight_decay

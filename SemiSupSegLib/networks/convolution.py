@@ -3,6 +3,9 @@
 oneDNN (3.12) computes the weights' gradient of the deep levels at a fifth of the machine's matrix-multiply rate, and
 both gradients of a strided convolution slower still. There the neighbours of every voxel fit into the cache, and the
 convolution is one matrix product with them.
+
+Where the kernel is larger than the volume along an axis, its bfloat16 gradient of the weights reads memory that nobody
+wrote, and is now and then not a number (``Testing/torch/test_convolution.py`` shows it). There it is float32.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Convolution", "use_fast_convolutions"]
+__all__ = ["Convolution", "SliceConvolution", "use_fast_convolutions"]
 
 _SMALL = 2048
 """Voxels of a batch, after the convolution, up to which the weights' gradient is a matrix product."""
@@ -30,7 +33,7 @@ class Convolution(nn.Conv3d):
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, X, Y, Z) to (B, C', X', Y', Z')."""
         if not self._applies(input):
-            return super().forward(input)
+            return _in_float32(self, input) if _kernel_exceeds(self, input) else super().forward(input)
         weight = self.weight.to(torch.bfloat16, memory_format=torch.channels_last_3d)
         result: Tensor = _MatrixProduct.apply(  # type: ignore[no-untyped-call]
             input.to(torch.bfloat16), weight, self.stride, self.padding
@@ -45,10 +48,15 @@ class Convolution(nn.Conv3d):
         size = _size_after(x, self.weight, self.stride, self.padding)
         if not plain or min(size) < 1 or len(x) * size[0] * size[1] * size[2] > _SMALL:
             return False
-        reduced = x.dtype == torch.bfloat16 or (
-            torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        )
-        return reduced and x.is_contiguous(memory_format=torch.channels_last_3d)
+        return _is_bfloat16(x) and x.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+class SliceConvolution(nn.Conv2d):
+    """``nn.Conv2d`` whose gradients are finite where the kernel is larger than the slice, on CPUs in bfloat16."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, X, Y) to (B, C', X', Y')."""
+        return _in_float32(self, input) if _kernel_exceeds(self, input) else super().forward(input)
 
 
 class _MatrixProduct(torch.autograd.Function):
@@ -83,6 +91,27 @@ class _MatrixProduct(torch.autograd.Function):
                     gradient, x, weight, None, stride, padding, one, False, none, 1, [True, False, False]
                 )
         return to_x, to_weight, None, None
+
+
+def _is_bfloat16(x: Tensor) -> bool:
+    """Whether a convolution of it would be computed in bfloat16 on the CPU."""
+    reduced = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return x.device.type == "cpu" and (x.dtype == torch.bfloat16 or reduced)
+
+
+def _kernel_exceeds(convolution: nn.Conv2d | nn.Conv3d, x: Tensor) -> bool:
+    """Whether the weights' gradient is wanted, in bfloat16, and an axis is shorter than the kernel."""
+    wanted = torch.is_grad_enabled() and convolution.weight.requires_grad
+    return wanted and any(n < k for n, k in zip(x.shape[2:], convolution.kernel_size, strict=True)) and _is_bfloat16(x)
+
+
+def _in_float32(convolution: nn.Conv2d | nn.Conv3d, x: Tensor) -> Tensor:
+    bias = convolution.bias
+    with torch.autocast("cpu", enabled=False):
+        y: Tensor = convolution._conv_forward(
+            x.float(), convolution.weight.float(), None if bias is None else bias.float()
+        )
+    return y.to(torch.bfloat16)
 
 
 def _size_after(x: Tensor, weight: Tensor, stride: tuple[int, ...], padding: tuple[int, ...]) -> tuple[int, ...]:
@@ -128,7 +157,10 @@ def _scattered(rows: Tensor, like: Tensor, weight: Tensor, stride: Triple, paddi
 
 
 def use_fast_convolutions(network: nn.Module) -> None:
-    """Let every plain ``nn.Conv3d`` inside a network be a :class:`Convolution`; parameters stay what they are."""
+    """Let every plain ``nn.Conv3d`` inside a network be a :class:`Convolution`, every plain ``nn.Conv2d`` a
+    :class:`SliceConvolution`; parameters stay what they are."""
     for module in network.modules():
         if type(module) is nn.Conv3d:
             module.__class__ = Convolution
+        elif type(module) is nn.Conv2d:
+            module.__class__ = SliceConvolution

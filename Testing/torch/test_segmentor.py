@@ -209,7 +209,7 @@ def plain(segmentor: nn.Module) -> nn.Module:
             setattr(segmentor, name, nn.Sequential(norm, after))
         else:
             if isinstance(child, Convolution):
-                child.__class__ = nn.Conv3d
+                child._applies = lambda _: False  # type: ignore[method-assign, assignment]
             plain(child)
     return segmentor
 
@@ -272,57 +272,6 @@ def test_one_voxel_is_normalised_to_the_shift() -> None:
     y.sum().backward()
     assert torch.equal(y, torch.full_like(y, 0.5))
     assert not x.grad.any()
-
-
-SHAPES = {
-    "plain": (3, 1, 1),
-    "halving": (3, 2, 1),
-    "discriminator": (4, 2, 1),
-    "V-Net's": (2, 2, 0),
-    "slices": ((3, 3, 1), (2, 2, 1), (1, 1, 0)),
-}
-
-
-@pytest.mark.parametrize("size", [(4, 4, 3), (9, 8, 8), (2, 2, 2)], ids=["smallest", "small", "one voxel"])
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_convolution_as_matrix_product_has_the_plain_result_and_gradients(
-    size: tuple[int, ...], shape: tuple[int, int, int]
-) -> None:
-    fast = Convolution(64, 128, *shape).to(memory_format=LAST)  # type: ignore[call-overload]
-    slow = nn.Conv3d(64, 128, *shape)
-    slow.load_state_dict(fast.state_dict())
-    x = torch.randn(2, 64, *size).to(memory_format=LAST)
-    weigh = torch.randn_like(slow(x))
-    with torch.autocast("cpu", torch.bfloat16):
-        assert fast._applies(x)
-    results = []
-    for layer, reduced in ((fast, True), (slow, False)):
-        leaf = x.clone(memory_format=torch.preserve_format).requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
-            y = layer(leaf)
-        results.append((y.float(), *torch.autograd.grad((y.float() * weigh).sum(), [leaf, layer.weight, layer.bias])))
-    for ours, exact in zip(*results, strict=True):
-        assert distance(ours, exact) < 0.01  # bfloat16 keeps 8 binary digits
-
-
-def test_a_convolution_that_is_not_trained_gives_the_image_its_gradient() -> None:
-    layer = Convolution(64, 64, 4, 2, 1).requires_grad_(requires_grad=False).bfloat16().to(memory_format=LAST)
-    image = torch.randn(1, 64, 8, 8, 8).bfloat16().to(memory_format=LAST).requires_grad_()
-    layer(image).sum().backward()
-    exact = F.conv_transpose3d(torch.ones(1, 64, 4, 4, 4), layer.weight.float(), stride=2, padding=1)
-    assert image.grad is not None
-    assert distance(image.grad.float(), exact) < 0.01
-
-
-def test_the_matrix_product_is_for_small_volumes_in_bfloat16_only() -> None:
-    layer = Convolution(64, 64, 3, padding=1).bfloat16().to(memory_format=LAST)  # type: ignore[call-overload]
-    x = torch.randn(1, 64, 8, 8, 8).to(memory_format=LAST)
-    assert not layer._applies(x)
-    assert layer._applies(x.bfloat16())
-    assert not layer._applies(x.bfloat16().expand(8, -1, -1, -1, -1))
-    for options in ({"dilation": 2}, {"groups": 2}, {"padding": "same"}, {"padding": 1, "padding_mode": "reflect"}):
-        assert not Convolution(128, 128, 3, **options)._applies(x.bfloat16().repeat(1, 2, 1, 1, 1))
-    assert not Convolution(64, 64, 3)._applies(x.bfloat16()[:, :, :2].contiguous(memory_format=LAST))
 
 
 def test_bfloat16_learns_as_float32_does() -> None:

@@ -25,6 +25,7 @@ from SemiSupSegLib.errors import RunError
 from SemiSupSegLib.jobs.events import Event, EventReader
 from SemiSupSegLib.jobs.protocol import EventKind
 from SemiSupSegLib.jobs.run import Run
+from SemiSupSegLib.networks.segmentor import Segmentor
 from SemiSupSegLib.project.annotation import Annotation, State
 from SemiSupSegLib.project.geometry import image_from_kji
 from SemiSupSegLib.project.labels import LabelSet
@@ -200,6 +201,7 @@ import os, signal
 from pathlib import Path
 from SemiSupSegLib.engine import state, train
 from SemiSupSegLib.jobs.run import Run
+from SemiSupSegLib.networks.segmentor import Segmentor
 from SemiSupSegLib.project.project import Project
 original = state.TrainingState.train_step
 def step(self, *args, **kwargs):
@@ -281,15 +283,26 @@ def test_memory_that_runs_out_makes_the_batch_smaller_and_loses_no_step(
     assert Config.from_json(checkpoint.state["config"]).train.batch_size == 1
 
 
-def test_g19_a_loss_that_is_not_finite_rolls_back_with_a_lower_rate_and_gives_up_after_three(
-    a_project: Project, monkeypatch: pytest.MonkeyPatch
+def nothing(segmentor: Segmentor) -> torch.Tensor:
+    """A loss that is no number."""
+    return segmentor.head.bias.sum() * torch.nan
+
+
+def steep(segmentor: Segmentor) -> torch.Tensor:
+    """A loss of 0 with a gradient that is no number."""
+    return (segmentor.head.bias.sum() * 0).sqrt()
+
+
+@pytest.mark.parametrize("loss", [nothing, steep])
+def test_g19_what_is_not_finite_rolls_back_with_a_lower_rate_and_gives_up_after_three(
+    a_project: Project, monkeypatch: pytest.MonkeyPatch, loss: Callable[[Segmentor], torch.Tensor]
 ) -> None:
     run = a_run(a_project, a_config())
     original = state_module.TrainingState.train_step
 
     def step(self: state_module.TrainingState, batch: object, **kwargs: object) -> dict[str, float]:
         if self.iteration == 3:
-            self.optimize("segmentor", torch.tensor(float("nan"), requires_grad=True))
+            self.optimize("segmentor", loss(self.segmentor))
         return original(self, batch, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(state_module.TrainingState, "train_step", step)
