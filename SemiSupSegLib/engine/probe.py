@@ -109,12 +109,12 @@ def _keep_freed_memory() -> None:
     """Let glibc reuse what a step freed, up to 2 GB, for the next step.
 
     It would give the memory back to the system after every step and be given zeroed pages anew: up to a tenth of its
-    time. Blocks above 32 MB, of inference in large windows, still go back at once. Without glibc nothing happens.
+    time, and with many labels, whose tensors have hundreds of MB, up to half of it. Without glibc nothing happens.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
-        trim_threshold, mmap_threshold = -1, -3  # malloc.h
-        mallopt(mmap_threshold, 32 << 20)
+        trim_threshold, mmap_max = -1, -4  # malloc.h
+        mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
 
 
