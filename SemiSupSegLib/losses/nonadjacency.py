@@ -192,7 +192,8 @@ def _pieces(row: Tensor) -> Iterator[slice]:
 
 
 class _Contacts(torch.autograd.Function):
-    """P Q^T with Q a few channels at a time. The box is its own adjoint, so dP = box((G + G^T) P) needs no Q either."""
+    """P Q^T with Q a few channels at a time. The box is its own adjoint: so is the product, of which one half is enough,
+    and dP = box((G + G^T) P) needs no Q either."""
 
     @staticmethod
     def forward(
@@ -201,11 +202,12 @@ class _Contacts(torch.autograd.Function):
         """The matrix, (C, C)."""
         ctx.save_for_backward(probability, valid)
         ctx.box = axes, exclude_center
-        flat, columns = probability.flatten(2), []
+        flat, classes = probability.flatten(2), probability.shape[1]
+        total = probability.new_zeros(classes, classes)
         for part in _chunks(probability):
             near = _box_means(probability[:, part], valid, axes, exclude_center=exclude_center)
-            columns.append((flat @ near.flatten(2).transpose(1, 2)).sum(dim=0))
-        return torch.cat(columns, dim=1)
+            total[: part.stop, part] = (flat[:, : part.stop] @ near.flatten(2).transpose(1, 2)).sum(dim=0)
+        return total.triu() + total.triu(1).T
 
     @staticmethod
     @torch.autograd.function.once_differentiable
