@@ -192,8 +192,8 @@ def _pieces(row: Tensor) -> Iterator[slice]:
 
 
 class _Contacts(torch.autograd.Function):
-    """P Q^T with Q a few channels at a time. The box is its own adjoint: so is the product, of which one half is enough,
-    and dP = box((G + G^T) P) needs no Q either."""
+    """P Q^T with Q a few channels at a time. The box is its own adjoint, and so is the product: one half of it is
+    enough, and dP = box((G + G^T) P) needs no Q either."""
 
     @staticmethod
     def forward(
