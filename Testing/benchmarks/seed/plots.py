@@ -53,15 +53,15 @@ def points_of_rows(
 def curves(
     lines: dict[str, list[tuple[float, float, float]]], labels: tuple[str, str], path: Path, caption: str
 ) -> None:
-    """One line each: (x, mean, deviation) at its points; ``labels`` of x and y."""
-    figure, axis = plt.subplots(figsize=(5.4, 3.6))
+    """One line each: (x, mean, deviation) at its points; ``labels`` of x and y. Names stand above, where no line is."""
+    figure, axis = plt.subplots(figsize=(5.4, 3.4 + 0.2 * len(lines)))
     for name, points in lines.items():
         x, mean, deviation = (np.array(part) for part in zip(*points, strict=True))
         axis.errorbar(x, mean, np.nan_to_num(deviation), marker="o", capsize=3, label=name)
     axis.set_xlabel(labels[0])
     axis.set_ylabel(labels[1])
     axis.grid(alpha=0.3)
-    axis.legend()
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
     save(figure, path, caption)
 
 
