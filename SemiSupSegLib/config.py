@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import cattrs
 
 from .errors import ConfigError
+from .structure import structure
 
-__all__ = ["DEFAULT_METHOD", "PRESETS", "Config", "DataConfig", "NetworkConfig", "Preset", "TrainConfig", "structure"]
+__all__ = ["DEFAULT_METHOD", "PRESETS", "Config", "DataConfig", "NetworkConfig", "Preset", "TrainConfig"]
 
 FORMAT_VERSION = 1
 DEFAULT_METHOD = "auto"
 """What a training does that was told nothing: file ``methods/auto.py``."""
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,29 +214,6 @@ class Config:
     def load(cls, path: Path) -> Config:
         """Read what :meth:`save` wrote."""
         return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
-
-
-_converter = cattrs.Converter(forbid_extra_keys=True)
-
-
-def structure(data: dict[str, Any], kind: type[T]) -> T:
-    """A frozen dataclass from a JSON object, unknown keys refused.
-
-    Raises:
-        ConfigError: one sentence that names the offending key.
-    """
-    try:
-        return _converter.structure(data, kind)
-    except Exception as error:  # cattrs wraps what __post_init__ raises; the user needs the innermost sentence
-        raise ConfigError("; ".join(_sentences(error)) or str(error)) from error
-
-
-def _sentences(error: BaseException) -> list[str]:
-    if isinstance(error, BaseExceptionGroup):
-        return [s for inner in error.exceptions for s in _sentences(inner)]
-    if isinstance(error, ConfigError):
-        return [str(error)]
-    return cattrs.transform_error(error) if isinstance(error, cattrs.BaseValidationError) else [str(error)]
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..config import structure
 from ..errors import ProjectError, RunError
 from ..jobs.run import Run
 from ..jobs.state import runs
 from ..project.atomic import write_json
 from ..project.paths import inside
 from ..project.project import Project
+from ..structure import structure
 from .selection import Select
 
 __all__ = ["FIRST_SHARE", "Relabelling", "Round", "last_round"]

@@ -49,5 +49,5 @@ def _with_wish(config: Config, name: str, value: Any) -> Config:
     except ConfigError as error:
         if name in str(error):
             raise
-        msg = f"{name}: {value!r} is nothing that it takes ({error})"
+        msg = f"{name}: {value!r} does not fit ({error})"
         raise ConfigError(msg) from error

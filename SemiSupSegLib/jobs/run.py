@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..config import Config, structure
+from ..config import Config
 from ..errors import RunError
 from ..project.atomic import write_json
+from ..structure import structure
 from .events import append_event
 from .protocol import CHECKPOINTS, CONFIG_FILE, EVENTS_FILE, KEEP_BEST, LOG_FILE, STOP_FILE
 

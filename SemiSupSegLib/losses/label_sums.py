@@ -15,14 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .reduce import exact
+from .reduce import exact, pieces
 
 __all__ = ["LabelSums", "binary_sums", "counted", "exclusive_sums"]
 
 LabelSums = tuple[Tensor, Tensor, Tensor]
 """Weighted cross-entropy; probabilities of the voxels that are scored; those of scored voxels that are the label."""
-VOXELS = 4096
-"""Of a piece with all its labels, on a CPU. A GPU has no use for small pieces: it takes a patch at once."""
 SOFT = 40.0
 """From here on log(1 + exp(z)) is z, in float64 too."""
 LARGE = 1e30
@@ -202,9 +200,7 @@ def _pieces(
         if not some and not _any(weight[row]):
             continue
         z, t, w, s = (part[row].flatten(1) for part in (logits, target, weight, scored))
-        size = VOXELS if logits.device.type == "cpu" else max(z.shape[1], 1)
-        for start in range(0, z.shape[1], size):
-            at = slice(start, start + size)
+        for at in pieces(z.shape[1], z.device):
             yield (row, at), exact(z[:, at]).contiguous(), t[:, at], w[:, at], s[:, at] if some else None
 
 

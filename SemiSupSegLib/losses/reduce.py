@@ -6,13 +6,17 @@ of a nearly empty process too much; one normalized by the global count must be m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
-__all__ = ["check_same_shape", "exact", "mean_over_processes", "sum_over_processes"]
+__all__ = ["check_same_shape", "exact", "mean_over_processes", "pieces", "sum_over_processes"]
+
+VOXELS = 4096
+"""Of a piece, which with all its labels fits a CPU's cache."""
 
 
 def check_same_shape(**tensors: Tensor) -> None:
@@ -30,6 +34,12 @@ def check_same_shape(**tensors: Tensor) -> None:
 def exact(values: Tensor) -> Tensor:
     """At least float32: a sum over a million bfloat16 voxels would keep two digits."""
     return values if values.dtype == torch.float64 else values.float()
+
+
+def pieces(voxels: int, device: torch.device) -> Iterator[slice]:
+    """Voxels that are taken at once, one after the other; a GPU, which has no use for small pieces, takes all."""
+    size = VOXELS if device.type == "cpu" else max(voxels, 1)
+    yield from (slice(start, start + size) for start in range(0, voxels, size))
 
 
 def _distributed() -> bool:

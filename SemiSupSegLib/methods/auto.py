@@ -25,10 +25,9 @@ from ..config import Config as RunConfig
 from ..config import NetworkConfig
 from ..data.batch import Batch
 from ..losses.consistency import activated, masked_squared_difference
+from ..losses.distribution import exclusive_distribution, independent_distribution
 from ..losses.mixing import Mixture, amounts, pairs, random_box
 from ..losses.nonadjacency import (
-    exclusive_distribution,
-    independent_distribution,
     relative_non_adjacency,
     soft_adjacency,
 )

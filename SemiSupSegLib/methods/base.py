@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Config as RunConfig
-from ..config import NetworkConfig, structure
+from ..config import NetworkConfig
 from ..data.batch import Batch
 from ..errors import ConfigError
 from ..losses.masked import added_positives, marginal_cross_entropy, masked_bce, segmentation_terms
 from ..networks.segmentor import Segmentor
 from ..project.labels import LabelSet
+from ..structure import structure
 
 if TYPE_CHECKING:
     from ..project.project import Project

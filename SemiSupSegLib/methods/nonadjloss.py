@@ -20,11 +20,10 @@ from ..config import Config as RunConfig
 from ..config import NetworkConfig
 from ..data.batch import Batch
 from ..errors import ConfigError
+from ..losses.distribution import exclusive_distribution, independent_distribution
 from ..losses.label_sums import counted
 from ..losses.nonadjacency import (
     contacts,
-    exclusive_distribution,
-    independent_distribution,
     non_adjacency,
     relative_non_adjacency,
     soft_adjacency,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from SemiSupSegLib.losses import label_sums
+from SemiSupSegLib.losses import reduce
 from SemiSupSegLib.losses.masked import marginal_cross_entropy, masked_bce, masked_dice, segmentation_terms
 
 K, SIZE = 4, (5, 4, 3)
@@ -37,7 +37,7 @@ def plainly(logits: Tensor, target: Tensor, weight: Tensor, scored: Tensor, *, e
 def test_values_and_gradients_are_those_of_the_plain_losses(
     exclusive: bool, everything_known: bool, voxels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_sums, "VOXELS", voxels)  # 60 voxels a row: several pieces, the last one smaller
+    monkeypatch.setattr(reduce, "VOXELS", voxels)  # 60 voxels a row: several pieces, the last one smaller
     logits, target, known, scored = marks(exclusive=exclusive, everything_known=everything_known)
     found = segmentation_terms(logits, target, known, scored, exclusive=exclusive)
     wanted = plainly(logits, target, known, scored, exclusive=exclusive)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import product
 
 import pytest
@@ -13,10 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from SemiSupSegLib.losses import nonadjacency
+from SemiSupSegLib.losses.distribution import exclusive_distribution, independent_distribution
 from SemiSupSegLib.losses.nonadjacency import (
     contacts,
-    exclusive_distribution,
-    independent_distribution,
     non_adjacency,
     relative_non_adjacency,
     soft_adjacency,
@@ -289,38 +287,3 @@ def test_many_labels_need_one_more_copy_of_the_probabilities_and_no_more(monkeyp
         soft_adjacency(p)[0, 1].backward()
     assert sum(size == p.numel() for size in seen.sizes) == 1  # the gradient
     assert max(size for size in seen.sizes if size != p.numel()) <= max(3 * voxels, labels**2)
-
-
-# 7. sigmoids --------------------------------------------------------------------------------------------------------
-
-
-def test_sigmoids_of_exclusive_labels_become_what_they_say_given_that_at_most_one_is_there() -> None:
-    s = torch.tensor([0.7, 0.2], dtype=torch.float64)
-    only = torch.tensor([0.3 * 0.8, 0.7 * 0.8, 0.2 * 0.3], dtype=torch.float64)
-    found = exclusive_distribution(s.logit().view(1, 2, 1, 1, 1)).flatten()
-    assert torch.allclose(found, only / only.sum())
-    alone = exclusive_distribution(s[:1].logit().view(1, 1, 1, 1, 1)).flatten()
-    assert torch.allclose(alone, torch.tensor([0.3, 0.7], dtype=torch.float64))
-
-
-def test_the_likeliest_class_is_the_label_that_prediction_takes() -> None:
-    logits = torch.randn(1, 3, 8, 8, 8, generator=torch.Generator().manual_seed(0))
-    best, label = logits.sigmoid().max(1)
-    predicted = torch.where(best > 0.5, label + 1, 0)
-    assert torch.equal(exclusive_distribution(logits).argmax(1), predicted)
-
-
-def test_sigmoids_of_labels_that_may_overlap_stay_as_they_are() -> None:
-    s = torch.tensor([0.7, 0.9, 0.2], dtype=torch.float64)
-    found = independent_distribution(s.logit().view(1, 3, 1, 1, 1)).flatten()
-    assert found.tolist() == pytest.approx([0.3 * 0.1 * 0.8, 0.7, 0.9, 0.2])
-
-
-@pytest.mark.parametrize("form", [exclusive_distribution, independent_distribution])
-def test_extreme_logits_stay_finite(form) -> None:
-    logits = torch.tensor([1e4, -1e4, 0.0]).view(1, 3, 1, 1, 1).requires_grad_()
-    value = form(logits)
-    value[0, 1].sum().backward()
-    assert torch.isfinite(value).all()
-    assert torch.isfinite(logits.grad).all()
-    assert math.isclose(float(value.detach()[0, 1]), 1.0)

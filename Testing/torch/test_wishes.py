@@ -50,7 +50,13 @@ def test_a_wish_is_heeded_and_the_rest_stays() -> None:
     [
         ("trane.seed", 1, r"no setting 'trane\.seed': it begins with one of data\., network\., train\."),
         ("train.speed", 1, r"no setting 'train\.speed': choose one of train\.minutes, "),
-        ("train.batch_size", "many", r"train\.batch_size: 'many' is nothing that it takes"),
+        ("train.batch_size", "many", r'^train\.batch_size: "many" is not a whole number$'),
+        ("train.batch_size", 1.7, r"^train\.batch_size: 1\.7 is not a whole number$"),
+        ("train.learning_rate", True, r"^train\.learning_rate: true is not a number$"),
+        ("train.precision", "half", r'^train\.precision: "half" is not one of '),
+        ("data.first_patch_size", "oops", r'^data\.first_patch_size: "oops" is not a list$'),
+        ("data.patch_size", [8, 8], r"^data\.patch_size: \[8, 8\] is not a list of 3$"),
+        ("data.flips", ["no", False, False], r'^data\.flips: "no" is not true or false$'),
         ("data.foreground", 2, r"data\.foreground: 2\.0 is not between 0 and 1"),
     ],
 )
@@ -66,3 +72,8 @@ def test_the_planner_heeds_wishes_after_the_methods_own_changes(a_small_project:
     assert config.train.optimizer == "sgd"
     assert config.data.patch_size == (32, 32, 32)  # what the network can halve
     assert "train.learning_rate" not in config.options
+
+
+def test_a_word_is_neither_true_nor_false(a_small_project: Project) -> None:
+    with pytest.raises(ConfigError, match=r'^paper: "no" is not true or false$'):
+        plan(a_small_project, method="mean_teacher", iterations=1, options={"paper": "no"})
