@@ -26,6 +26,8 @@ AHEAD = 3
 """Batches that each worker makes ahead."""
 DRAIN_SECONDS = 10.0
 """Longest wait for batches that were begun when the loader is closed."""
+FEEDER_SECONDS = 1.0
+"""Longest wait for the thread that feeds a worker, once it was told to end."""
 
 
 class Batches(Iterator[Batch]):
@@ -128,9 +130,15 @@ class Batches(Iterator[Batch]):
         drain = threading.Thread(target=_drain, args=(self._batches,), daemon=True)
         drain.start()
         drain.join(DRAIN_SECONDS)
-        shut_down = getattr(self._batches, "_shutdown_workers", None)  # torch has no public name for it
+        # torch has no public names for these. The threads that fed the workers hold the last of some semaphores: ended
+        # with the process, they would leave them half removed, of which Python warns.
+        shut_down = getattr(self._batches, "_shutdown_workers", None)
+        feeders = [getattr(queue, "_thread", None) for queue in getattr(self._batches, "_index_queues", ())]
         if shut_down is not None:
             shut_down()
+        for feeder in feeders:
+            if feeder is not None:
+                feeder.join(FEEDER_SECONDS)
         self._batches = iter(())
 
     def __enter__(self) -> Batches:
