@@ -95,9 +95,8 @@ class TrainingState:
         self.fabric.backward(loss)
         limit = self.config.train.gradient_clip or math.inf
         norm = self.fabric.clip_gradients(self.networks[network], optimizer, max_norm=limit, error_if_nonfinite=False)
-        if norm is None or not torch.isfinite(
-            norm
-        ):  # one such number, scaled by the norm of all, is soon in all weights
+        # One number that is none would get into the norm, and by it into all weights.
+        if norm is None or not torch.isfinite(norm):
             msg = f"the gradient of {network} is not finite"
             raise FloatingPointError(msg)
         optimizer.step()

@@ -314,6 +314,24 @@ def test_g19_what_is_not_finite_rolls_back_with_a_lower_rate_and_gives_up_after_
     assert all(torch.isfinite(w).all() for w in last_weights(run).values())
 
 
+@pytest.mark.parametrize("clip", [12.0, 0.0])
+def test_a_gradient_that_is_not_finite_changes_no_weight(
+    a_project: Project, monkeypatch: pytest.MonkeyPatch, clip: float
+) -> None:
+    original, seen = state_module.TrainingState.train_step, []
+
+    def step(self: state_module.TrainingState, batch: object, **kwargs: object) -> dict[str, float]:
+        before = [p.detach().clone() for p in self.segmentor.parameters()]
+        with pytest.raises(FloatingPointError, match="the gradient of segmentor is not finite"):
+            self.optimize("segmentor", steep(self.segmentor))
+        seen.append(all(map(torch.equal, before, self.segmentor.parameters())))
+        return original(self, batch, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(state_module.TrainingState, "train_step", step)
+    assert train(a_run(a_project, a_config(iterations=2, gradient_clip=clip)), a_project, promotes=False).finished
+    assert seen == [True, True]
+
+
 def test_training_refuses_a_project_without_a_positive_voxel(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "empty", label_set=LabelSet.from_names(ORGANS))
     run = a_run(project, a_config())
