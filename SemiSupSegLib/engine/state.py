@@ -85,7 +85,7 @@ class TrainingState:
         """Backward pass and one optimizer step; see :class:`~SemiSupSegLib.methods.base.Step`.
 
         Raises:
-            FloatingPointError: the loss or a gradient is not finite; the network is as it was.
+            FloatingPointError: the loss or a gradient is not finite; no weight was changed.
         """
         if not torch.isfinite(loss):
             msg = f"the loss of {network} is {float(loss.detach())}"

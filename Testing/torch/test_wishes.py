@@ -53,6 +53,7 @@ def test_a_wish_is_heeded_and_the_rest_stays() -> None:
         ("train.batch_size", "many", r'^train\.batch_size: "many" is not a whole number$'),
         ("train.batch_size", 1.7, r"^train\.batch_size: 1\.7 is not a whole number$"),
         ("train.learning_rate", True, r"^train\.learning_rate: true is not a number$"),
+        ("data.rotation", float("nan"), r"^data\.rotation: NaN is not a number$"),
         ("train.precision", "half", r'^train\.precision: "half" is not one of '),
         ("data.first_patch_size", "oops", r'^data\.first_patch_size: "oops" is not a list$'),
         ("data.patch_size", [8, 8], r"^data\.patch_size: \[8, 8\] is not a list of 3$"),
