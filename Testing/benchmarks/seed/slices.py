@@ -66,7 +66,9 @@ def _upright(values: NDArray, axis: int) -> NDArray:
 
 def panels(shown: list[Panel], path: Path, caption: str) -> None:
     """Draw them in a row, each label in a colour of its own."""
-    figure, axes = plt.subplots(1, len(shown), figsize=(3.0 * len(shown), 3.6), squeeze=False)
+    tallest = max(rows / columns for rows, columns in (panel.grey.shape for panel in shown))
+    size = (3.0 * len(shown), 3.0 * tallest + 0.8)  # no rim: above are two lines of title, below is the caption
+    figure, axes = plt.subplots(1, len(shown), figsize=size, squeeze=False)
     for axis, panel in zip(axes[0], shown, strict=True):
         low, high = np.percentile(panel.grey, GREY)
         axis.imshow(panel.grey, cmap="gray", vmin=low, vmax=high)
