@@ -6,6 +6,7 @@ cattrs alone takes the word "no" for true and 1.7 for 1, which in a setting woul
 from __future__ import annotations
 
 import json
+import math
 from functools import partial
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -68,8 +69,8 @@ def _whole(value: Any, _: Any) -> int:
 
 
 def _number(value: Any, _: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        raise _refuse(value, "a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _refuse(value, "a finite number")
     return float(value)
 
 

@@ -27,10 +27,7 @@ from ..data.batch import Batch
 from ..losses.consistency import activated, masked_squared_difference
 from ..losses.distribution import exclusive_distribution, independent_distribution
 from ..losses.mixing import Mixture, amounts, pairs, random_box
-from ..losses.nonadjacency import (
-    relative_non_adjacency,
-    soft_adjacency,
-)
+from ..losses.nonadjacency import relative_non_adjacency, soft_adjacency
 from ..losses.sdm import masked_sdm_mse
 from ..networks.segmentor import SegmentorOutput
 from ..project.labels import LabelSet
