@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import ProjectError
 from .adjacency_rules import AdjacencyRules, read_rules
 from .cases import Case
 from .predictions import StoredPrediction, read_prediction
+from .slice_order import finished_slices, next_slice
 from .volumes import complete_volumes
 
 if TYPE_CHECKING:
@@ -43,7 +46,8 @@ class Candidate:
     uncertainty: float
     """Mean normalised entropy in the band round the border, [0, 1]."""
     expected_dice: float | None
-    """Dice with the truth that the model's probabilities lead one to expect, [0, 1]; None where it was not measured."""
+    """Dice with the truth that the model's probabilities lead one to expect once it is accepted, [0, 1]: slices that are
+    finished stay as people left them. None where it was not measured."""
     mutual_information: float
     """The same of the part that the model could still learn."""
     volume_z: float | None
@@ -52,7 +56,7 @@ class Candidate:
     left_out_ml: float
     """What was predicted beyond as many parts as the annotated cases have, and is not proposed."""
     worst_slice: int
-    """Index along k of the slice in which most is expected to be wrong."""
+    """Index along k of the slice in which most is expected to be wrong, of those that are not finished."""
     score: float
     """See :func:`score_of`; larger is worse."""
     reason: str
@@ -128,6 +132,9 @@ def _candidate(
         expected = None if said.get("expected_dice") is None else float(said["expected_dice"])
         confidence, mutual = _number(said["confidence"]), _number(said["mutual_information_boundary"])
         empty = bool(said["empty"])
+        if (unfinished := _unfinished(case, name, said)) is not None and expected is not None:
+            share, next_one = unfinished
+            expected, worst = 1 - (1 - expected) * share, worst if next_one is None else next_one
         left_out = said.get("left_out") or {"parts": 0, "volume_ml": 0.0, "kept": None}
         left_ml = float(left_out["volume_ml"])
         contacts = tuple(c for c in said.get("contacts", ()) if _still_forbidden(name, c, rules))
@@ -149,6 +156,17 @@ def _candidate(
         case.id, name, voxels, volume, confidence, uncertainty, expected, mutual, z, parts, left_ml, worst, score,
         reason, contacts, prediction.model, _decision(case, name, prediction), prediction.preview,
     )  # fmt: skip
+
+
+def _unfinished(case: Case, name: str, said: dict[str, Any]) -> tuple[float, int | None] | None:
+    """Of a label with finished slices, the share of the expected errors that lies in others, [0, 1], and the worst of
+    those; None where no slice is finished, or errors were not measured."""
+    errors = np.asarray(said.get("errors_ml") or (), float)
+    finished = finished_slices(case.annotation(name), len(errors))
+    if not finished.any() or not errors.any():
+        return None
+    next_one = next_slice(errors, case.grid().spacing[2], set(np.flatnonzero(finished).tolist()))
+    return float(errors[~finished].sum() / errors.sum()), next_one
 
 
 def _number(value: Any) -> float:

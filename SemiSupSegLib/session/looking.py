@@ -13,6 +13,7 @@ from ..project.annotation import label_mask
 from ..project.cases import Case
 from ..project.geometry import check_same_grid
 from ..project.predictions import PREDICTION_FILE, StoredPrediction, read_prediction
+from ..project.slice_order import finished_slices, next_slice
 from .core import require
 from .selection import Selection
 
@@ -33,7 +34,10 @@ class Looking(Selection):
         """Why there is no worst slice; None when there is one."""
         if self.selected is None:
             return "Worst slice: select a proposal first"
-        return None if self.profile().any() else "Worst slice: the model is sure everywhere"
+        if self.expected_errors().any():
+            return None
+        why = "what the model was unsure of is finished" if self.profile().any() else "the model is sure everywhere"
+        return f"Worst slice: {why}"
 
     def profile(self) -> NDArray[np.float64]:
         """Mean uncertainty of each slice k of the selected proposal, [0, 1]; empty without one."""
@@ -41,28 +45,47 @@ class Looking(Selection):
 
     def expected_errors(self) -> NDArray[np.float64]:
         """What the model expects to be wrong in each slice k of the selected proposal, in its largest mean uncertainty
-        at most: bars of [0, 1]; as :meth:`profile` where it was not measured."""
+        at most: bars of [0, 1]; as :meth:`profile` where it was not measured. In slices that are finished it is 0."""
         profile, errors = self._per_slice("slices"), self._per_slice("errors_ml")
-        if len(errors) != len(profile) or not errors.any():
-            return profile
-        return np.asarray(errors * (float(profile.max(initial=0)) / errors.max()))
+        if len(errors) == len(profile) and errors.any():
+            profile = errors * (float(profile.max(initial=0)) / errors.max())
+        profile[self._finished(len(profile))] = 0
+        return profile
 
     def worst_slice(self, step: int = 1) -> int:
-        """Go to the next slice in the order of what is expected to be wrong, most first; with -1 back again.
+        """Go to the slice in which most is expected to be wrong, then to the next one as
+        :func:`~SemiSupSegLib.project.slice_order.next_slice` says, leaving out what is finished; with -1 back again.
 
         Returns:
-            Its index k; ``slice_wanted`` tells it as well.
+            Its index k; ``slice_wanted`` tells it as well. After the last one it stays there.
 
         Raises:
             ProjectError: :attr:`may_worst_slice` gives a reason.
         """
         require(self.may_worst_slice)
-        errors, (case_id, label) = self.expected_errors(), self._key()
-        order = np.argsort(-errors, kind="stable")[: int(np.count_nonzero(errors))]
-        self._slice_rank = min(max(self._slice_rank + step, 0), len(order) - 1)
-        found = int(order[self._slice_rank])
+        case_id, label = self._key()
+        self._slice_at = max(self._slice_at + step, 0)
+        if self._slice_at >= len(self._slices_seen):
+            self._see_one_more()
+        found = self._slices_seen[self._slice_at]
         self.signals.tell(self.signals.slice_wanted, case_id, found, label)
         return found
+
+    def _see_one_more(self) -> None:
+        seen, (case_id, _) = self._slices_seen, self._key()
+        errors = self.expected_errors()
+        gone = {*seen, *np.flatnonzero(self._finished(len(errors))).tolist()}
+        found = next_slice(errors, self._case(case_id).grid().spacing[2], gone)
+        if found is not None:
+            seen.append(found)
+        self._slice_at = len(seen) - 1
+
+    def _finished(self, depth: int) -> NDArray[np.bool_]:
+        """(depth,): slices of the selected label that are known as a whole."""
+        if self.selected is None:
+            return np.zeros(depth, bool)
+        case_id, label = self._key()
+        return finished_slices(self._case(case_id).annotation(label), depth)
 
     def proposal(self) -> NDArray[np.bool_]:
         """(k, j, i): the selected proposal on the grid of its case.

@@ -22,7 +22,8 @@ class Selection(Predicting, Organs):
     def __init__(self, **said: Any) -> None:
         super().__init__(**said)
         self._queue = Queue()
-        self._slice_rank = -1
+        self._slices_seen: list[int] = []
+        self._slice_at = -1
 
     def _candidates(self) -> Collection[Candidate]:
         return self._queue.candidates
@@ -135,7 +136,7 @@ class Selection(Predicting, Organs):
         self.select(*key)
 
     def _select(self, key: tuple[str, str] | None) -> None:
-        self._slice_rank = -1
+        self._slices_seen, self._slice_at = [], -1
         self._remember(candidate=key)
         self.signals.tell(self.signals.candidate_changed, self.selected)
 

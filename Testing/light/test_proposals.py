@@ -311,6 +311,21 @@ def test_a_candidate_carries_what_was_measured(a_project, predict, box):
     assert candidate.score == pytest.approx(0.61)
 
 
+def test_errors_in_finished_slices_no_longer_rank_a_proposal(a_project, predict, box):
+    said = {"expected_dice": 0.6, "errors_ml": [0.0, 6.0, 1.0, 0.0, 3.0, 0.0], "worst_slice": 1}
+    predict(a_project, "c1", {"spleen": box(slice(1, 5))}, spleen=said)
+    assert [(c.worst_slice, c.expected_dice) for c in candidates(a_project)] == [(1, 0.6)]
+    done = Region(RegionKind.SLICES, ((1, 1),))
+    commit(a_project, "c1", action="annotate", who="ann", annotations={"spleen": Annotation(State.PARTIAL, (done,))})
+    (candidate,) = candidates(a_project)
+    assert (candidate.worst_slice, candidate.expected_dice) == (4, pytest.approx(0.84))  # 4 of 10 are left to be wrong
+    assert "expected Dice 0.84" in candidate.reason
+    assert candidate.reason.endswith("worst slice 4")
+    done = Region(RegionKind.SLICES, ((0, 5),))
+    commit(a_project, "c1", action="annotate", who="ann", annotations={"spleen": Annotation(State.PARTIAL, (done,))})
+    assert [c.expected_dice for c in candidates(a_project)] == [1]
+
+
 def test_candidates_are_ranked_worst_first(an_empty_project, add_case, predict, box):
     for case_id, uncertainty in (("a", 0.1), ("b", 0.5), ("c", 0.3)):
         add_case(an_empty_project, case_id)

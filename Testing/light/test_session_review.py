@@ -231,6 +231,34 @@ def test_the_worst_slices_come_one_after_the_other(a_session: Session) -> None:
     assert wanted[0] == ("c1", 2, "spleen")
 
 
+def test_a_slice_next_to_one_that_was_seen_waits_for_one_that_lies_apart(a_project, a_session, predict, box) -> None:
+    said = {"slices": [0.2] * 6, "errors_ml": [1.0, 5.0, 4.0, 0.0, 2.0, 2.0]}  # 2.5 mm from one to the next
+    predict(a_project, "c1", {"spleen": box(slice(4, 6))}, spleen=said)
+    a_session.poll()
+    a_session.select("c1", "spleen")
+    assert [a_session.worst_slice() for _ in range(3)] == [1, 5, 2]
+    assert [a_session.worst_slice(-1), a_session.worst_slice(-1), a_session.worst_slice(-1)] == [5, 1, 1]
+    assert [a_session.worst_slice() for _ in range(3)] == [5, 2, 4]
+
+
+def test_a_finished_slice_is_not_offered_and_shows_no_bar(a_project, a_session, predict, box) -> None:
+    said = {"slices": [0.2] * 6, "errors_ml": [0.0, 0.0, 5.0, 1.0, 2.0, 2.0], "expected_dice": 0.6}
+    predict(a_project, "c1", {"spleen": box(slice(2, 6))}, spleen=said)
+    a_session.poll()
+    a_session.show_case("c1")
+    a_session.select("c1", "spleen")
+    assert a_session.worst_slice() == 2
+    a_session.accept_slices(2)
+    a_session.accept_slices(4)
+    assert np.flatnonzero(a_session.expected_errors()).tolist() == [3, 5]
+    a_session.select("c1", "spleen")
+    assert [a_session.worst_slice() for _ in range(3)] == [5, 3, 3]
+    a_session.accept_slices(3)
+    a_session.accept_slices(5)
+    a_session.select("c1", "spleen")
+    assert a_session.may_worst_slice == "Worst slice: what the model was unsure of is finished"
+
+
 def test_the_overlay_is_on_the_grid_of_the_case(a_session: Session, a_project) -> None:
     a_session.select("c1", "spleen")
     assert a_session.proposal().sum() == 40

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 from rounds.cohort import Cohort, Proposal, dice
-from rounds.orders import AT_A_TIME, best, random, tool
+from rounds.orders import AT_A_TIME, best, random, together, tool
 
 pytestmark = pytest.mark.unit
 
@@ -24,7 +25,7 @@ def a_proposal(wrong: list[int], expected: list[float]) -> Proposal:
     proposed = truth.copy()
     for k, count in enumerate(wrong):
         proposed[k, 0, :count] = False
-    return Proposal(proposed, truth, np.array(expected))
+    return Proposal(proposed, truth, np.array(expected), np.zeros(len(wrong), bool))
 
 
 @pytest.fixture
@@ -41,6 +42,15 @@ def test_after_a_few_slices_the_next_proposal_is_opened() -> None:
     many = Cohort({key: a_proposal([1] * 8, [0.1] * 8) for key in (ONE, OTHER)})
     cases = [key[0] for key, _ in tool(many, 1)]
     assert cases == ["case_1"] * AT_A_TIME + ["case_2"] * AT_A_TIME + ["case_1"] * 3 + ["case_2"] * 3
+
+
+def test_slices_that_are_thin_lie_apart_and_what_was_corrected_does_not_come_again() -> None:
+    thin = replace(a_proposal([1] * 4, [0.1, 0.4, 0.3, 0.2]), thickness_mm=1.0)
+    assert [k for _, k in tool(Cohort({ONE: thin}), 1)] == [1, 3, 2, 0]
+    assert [k for _, k in together(Cohort({ONE: thin}), 1)] == [1, 2, 3, 0]
+    done = replace(thin, finished=np.array([False, True, False, False]))
+    assert [k for _, k in tool(Cohort({ONE: done}), 1)] == [3, 2, 0]
+    assert [k for _, k in together(Cohort({ONE: done}), 1)] == [2, 3, 0]
 
 
 def test_the_best_order_has_the_most_wrong_voxels_first_and_no_right_slice(a_cohort: Cohort) -> None:

@@ -17,6 +17,7 @@ from SemiSupSegLib.engine.reference import LabelFolder
 from SemiSupSegLib.project.annotation import label_mask
 from SemiSupSegLib.project.predictions import read_prediction
 from SemiSupSegLib.project.project import Project
+from SemiSupSegLib.project.slice_order import finished_slices
 
 __all__ = ["Cohort", "Key", "Proposal", "Slice", "correct", "dice"]
 
@@ -37,6 +38,10 @@ class Proposal:
     """(k, j, i)."""
     errors_ml: NDArray[np.floating]
     """(k,) what the model expects to be wrong in each slice, by which the review orders them."""
+    finished: NDArray[np.bool_]
+    """(k,) slices that were corrected before it was proposed."""
+    thickness_mm: float = 10.0
+    """From one slice to the next."""
 
     @property
     def wrong(self) -> NDArray[np.integer]:
@@ -76,7 +81,10 @@ class Cohort:
                 continue
             layers, _ = prediction.layers(project.label_set)
             proposed = label_mask(layers, project.label_set, project.label_set.index(label))
-            found[case, label] = Proposal(proposed, truth, np.asarray(prediction.labels[label]["errors_ml"], float))
+            errors = np.asarray(prediction.labels[label]["errors_ml"], float)
+            finished = finished_slices(project.cases[case].annotation(label), len(errors))
+            thickness = project.cases[case].grid().spacing[2]
+            found[case, label] = Proposal(proposed, truth, errors, finished, thickness)
         return cls(found)
 
     def dice(self, corrected: Iterable[Slice]) -> float:
