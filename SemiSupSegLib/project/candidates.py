@@ -46,8 +46,8 @@ class Candidate:
     uncertainty: float
     """Mean normalised entropy in the band round the border, [0, 1]."""
     expected_dice: float | None
-    """Dice with the truth that the model's probabilities lead one to expect once it is accepted, [0, 1]: slices that are
-    finished stay as people left them. None where it was not measured."""
+    """Dice with the truth that the model's probabilities lead one to expect once it is accepted, [0, 1]: finished
+    slices stay as people left them. None where it was not measured."""
     mutual_information: float
     """The same of the part that the model could still learn."""
     volume_z: float | None

@@ -13,8 +13,8 @@ from .annotation import Annotation, RegionKind, State
 __all__ = ["finished_slices", "next_slice", "slice_order"]
 
 APART_MM = 10.0
-"""From this distance on, a slice counts in full. Slices next to each other have the same errors: five that touch say less
-that is new than five that lie apart (``Testing/benchmarks/bench_rounds.py``)."""
+"""From this distance on, a slice counts in full. Slices next to each other have the same errors: five that touch say
+less that is new than five that lie apart (``Testing/benchmarks/bench_rounds.py``)."""
 
 Floats = NDArray[np.floating[Any]]
 
