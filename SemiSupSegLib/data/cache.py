@@ -42,6 +42,11 @@ class StoredArray:
 
     path: Path
 
+    @property
+    def entry(self) -> str:
+        """Name of the cache entry that it is in, for what is derived from it."""
+        return self.path.parent.name
+
     def open(self) -> NDArray[Any]:
         """The array, mapped into memory and read-only; the file is closed when the last view of it is gone.
 

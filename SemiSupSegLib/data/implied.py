@@ -3,21 +3,23 @@
 Strokes cover a hundredth of a volume: a network that is told nothing of the rest finds the label in half of it. But
 whoever strokes a label and what lies around it says more. The label ends between its strokes and the strokes of other
 things, so it reaches no further from its own than the furthest of those is from anything else. A voxel is *implied* not
-to be the label when
+to be the label when it lies in the box of the label's strokes, which is open on each side on which something else is
+stroked beyond them (strokes in one slice say nothing of the slices beside it), and
 
-* it is nearer to a stroke of something else than to any of the label's,
-* it is further from the label's than any of those is from something else, T mm,
-* it lies in the box of the label's strokes, which is open on each side on which something else is stroked beyond
-  them: strokes in one slice say nothing of the slices beside it.
+* either it is nearer to a stroke of something else than to any of the label's, and further from the label's than any of
+  those is from something else, T mm,
+* or it looks otherwise than the label does in this case (:mod:`.intensity_range`).
 
 That is a hint for training: its own term, its own weight. It is never *known*, never scored, never written into a case;
-and nothing is implied of labels without strokes. An unstroked second part of a label within the box is the price.
+and nothing is implied of labels without strokes. An unstroked second part of a label within the box is the price, and a
+part that looks like no stroked one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +30,12 @@ from ..project.components import count_parts
 from .bits import pack
 from .cache import Cache, Made, StoredArray
 from .distance import distance_to
+from .intensity_range import looks_otherwise
 from .prepared import PreparedCase
 
 __all__ = ["what_strokes_say", "with_implied"]
 
-VERSION = 2
+VERSION = 3
 
 
 def with_implied(case: PreparedCase, stroked: Sequence[int], cache: Cache | None = None) -> PreparedCase:
@@ -52,7 +55,9 @@ def with_implied(case: PreparedCase, stroked: Sequence[int], cache: Cache | None
         implied, parts = np.zeros((len(case.label_set), *case.shape), bool), []
         for c in stroked:
             target = label_mask(labels, case.label_set, c)
-            implied[c], count = what_strokes_say(known[c] & target, known[c] & ~target, case.grid.spacing)
+            positive, negative = known[c] & target, known[c] & ~target
+            implied[c], count = what_strokes_say(positive, negative, case.grid.spacing)
+            implied[c] |= _looks_otherwise_in_box(np.asarray(case.image), positive, negative)
             parts += [(c, count)] if count else []
         return {"implied": pack(implied)}, {"parts": parts}
 
@@ -61,7 +66,9 @@ def with_implied(case: PreparedCase, stroked: Sequence[int], cache: Cache | None
         arrays, meta = make()
         array = arrays["implied"]
     else:
-        ingredients = {"version": VERSION, "labels": case.key, "stroked": list(stroked)}
+        image = case.arrays["image"]
+        key = image.entry if isinstance(image, StoredArray) else None
+        ingredients = {"version": VERSION, "image": key, "labels": case.key, "stroked": list(stroked)}
         entry = cache.entry("implied", ingredients, make)
         array, meta = entry.array("implied"), entry.meta
     assert array is not None
@@ -91,6 +98,17 @@ def what_strokes_say(
     box = _box(positive, negative)
     implied[box] = (to_label[box] > to_other[box]) & (to_label[box] > reach)
     return implied & ~negative, count_parts(to_label <= reach / 2)
+
+
+def _looks_otherwise_in_box(
+    image: NDArray[np.floating[Any]], positive: NDArray[np.bool_], negative: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """:func:`.looks_otherwise` where the label's strokes say something, and nothing is known."""
+    found = np.zeros(positive.shape, bool)
+    if positive.any() and negative.any():
+        box = _box(positive, negative)
+        found[box] = looks_otherwise(image[(slice(None), *box)], positive[box])
+    return found & ~positive & ~negative
 
 
 def _box(positive: NDArray[np.bool_], negative: NDArray[np.bool_]) -> tuple[slice, ...]:

@@ -107,6 +107,26 @@ def test_what_is_implied_is_never_known_and_never_said_of_another_label(stroked:
     assert with_implied(stroked, []) is stroked
 
 
+def test_what_looks_otherwise_than_the_strokes_is_implied_next_to_them_but_not_beyond_their_slices() -> None:
+    labels = np.zeros((1, 24, 24, 6), np.uint8)
+    labels[0, 11:13, 6:18, 2:5] = 1  # 72 voxels of liver are stroked, and a wall on either side, in three slices
+    region = labels[0] == 1
+    region[[2, 21], :, 2:5] = True
+    image = np.zeros((1, 24, 24, 6), np.float16)
+    image[0, 14] = -3.0  # a rim of lung
+    image[0, 21] = -3.0  # which is known not to be liver
+    case = PreparedCase.of_arrays(
+        "a", image, labels, LABELS, [STROKES, Annotation(State.UNKNOWN)], regions={0: region}
+    )
+    implied = with_implied(case, [0]).implied()
+    assert implied is not None
+    assert implied[0, 14, :, 2:5].all()
+    assert not implied[0, 14, :, [0, 1, 5]].any()
+    assert not implied[0, 13].any()
+    assert not implied[0, 21].any()
+    assert not implied[1].any()
+
+
 def test_a_case_without_strokes_implies_nothing_beside_one_with(stroked: PreparedCase) -> None:
     batch = collate([whole_patch(with_implied(stroked, [0])), whole_patch(stroked)])
     assert batch.implied is not None

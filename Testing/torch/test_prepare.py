@@ -140,6 +140,20 @@ def test_strokes_imply_where_a_label_is_not_in_training_alone_and_are_looked_at_
     assert np.array_equal(again.implied(), implied)
 
 
+def test_what_strokes_imply_is_found_anew_when_intensities_are_normalised_otherwise(
+    a_project: Project, add: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strokes = np.zeros(GRID.shape, bool)
+    strokes[0, 3, :3] = True
+    said = {"spleen": Annotation(State.PARTIAL, (Region(RegionKind.STROKES, file="regions/s.nii.gz"),))}
+    add("a", annotations=said, strokes={"regions/s.nii.gz": strokes})
+    seen = []
+    monkeypatch.setattr(implied_module, "looks_otherwise", lambda image, _: seen.append(image) or image[0] > 9)
+    for config in (CONFIG, CONFIG, replace(CONFIG, intensity="ct", ct_window=(0.0, 60.0, 30.0, 9.0))):
+        prepare(a_project, config)
+    assert len(seen) == 2
+
+
 def test_only_known_positives_are_centred_on(
     a_project: Project, add: Callable[..., Case], labels: NDArray[np.uint8]
 ) -> None:
