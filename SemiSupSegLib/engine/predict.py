@@ -11,6 +11,7 @@ from ..project.adjacency import adjacency
 from ..project.cases import Case
 from ..project.geometry import Grid
 from ..project.project import Project
+from .decision import takes_likeliest
 from .model import Model
 from .prediction import Prediction
 from .prediction_files import Maps, replace_prediction
@@ -74,7 +75,7 @@ def predict_volume(
     statistics = inference.run(values, len(model.label_set), passes=passes, on_progress=say, scratch=scratch)
     passes = passes if statistics.entropy is not None else 0
     parts = tuple(model.parts.get(name) for name in model.label_set.names)
-    return Prediction(statistics, training, own, model.label_set, passes, parts)
+    return Prediction(statistics, training, own, model.label_set, passes, parts, takes_likeliest(model.config))
 
 
 def predict_case(

@@ -18,13 +18,12 @@ from ..project.boxes import bounding_box, grown
 from ..project.components import numbered_parts
 from ..project.geometry import Grid, image_from_xyz, resample
 from ..project.labels import LabelSet
+from .decision import holds
 from .parts import PART_ML, largest_parts
 from .volume import Statistics
 
 __all__ = ["LeftOut", "Prediction", "Proposed"]
 
-THRESHOLD = 0.5
-"""A label is proposed where its probability is above this."""
 NEGLIGIBLE = 1 / 512
 """Values below this become 0 in a file of 256 steps and are not brought to the volume's own grid."""
 
@@ -46,7 +45,7 @@ class Proposed:
     labels: NDArray[np.integer[Any]]
     """(L, k, j, i) layers of ``label_set.places``, 0 where nothing is proposed."""
     best: NDArray[np.float32]
-    """(L, k, j, i) probability of the proposed label; the threshold where there is none."""
+    """(L, k, j, i) probability of the proposed label; 0 where there is none."""
     left_out: dict[int, LeftOut] = field(default_factory=dict)
     """What was predicted of a channel beyond as many parts as its label has; only channels with any."""
 
@@ -66,6 +65,8 @@ class Prediction:
     """Dropout passes; 0 for one deterministic pass."""
     parts: tuple[int | None, ...] = ()
     """Per channel: only as many of its largest connected parts are proposed; None or nothing given: all."""
+    likeliest: bool = True
+    """How labels that exclude each other are settled, see :mod:`.decision`."""
 
     def probability(self, channel: int) -> NDArray[np.float32]:
         """(k, j, i) mean probability of a label, [0, 1], interpolated linearly."""
@@ -95,7 +96,7 @@ class Prediction:
         return self.propose()
 
     def propose(self, on_probability: Callable[[int, NDArray[np.float32]], None] | None = None) -> Proposed:
-        """Labels from probabilities: label(x) = argmax_k p_k(x) where p_k(x) > 0.5, else background (METHODS 5.1).
+        """Labels from probabilities: the likeliest of all, background included (:mod:`.decision`).
 
         Labels that may overlap are in different layers and do not compete; two that exclude each other in different
         layers are settled by their probabilities. Of a label that has one part in the annotated cases one is proposed:
@@ -107,14 +108,17 @@ class Prediction:
         places = self.label_set.places
         kind = np.uint8 if max((p.value for p in places), default=0) < 256 else np.uint16
         shape = (self.label_set.n_layers, *self.grid.shape)
-        labels, best = np.zeros(shape, kind), np.full(shape, THRESHOLD, np.float32)
+        labels, best, total = np.zeros(shape, kind), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         for channel, place in enumerate(places):
             probability = self.probability(channel)
             better = probability > best[place.layer]
             labels[place.layer][better] = place.value
             np.copyto(best[place.layer], probability, where=better)
+            total[place.layer] += probability
             if on_probability is not None:
                 on_probability(channel, probability)
+        nothing = ~holds(best, total, likeliest=self.likeliest)
+        labels[nothing], best[nothing] = 0, 0
         self._settle(labels, best)
         return Proposed(labels, best, self._keep_parts(labels, best))
 
@@ -131,7 +135,7 @@ class Prediction:
                 continue
             beyond = proposed[box] & ~largest_parts(proposed[box], count, best[place.layer][box])
             if beyond.any():
-                labels[place.layer][box][beyond], best[place.layer][box][beyond] = 0, THRESHOLD
+                labels[place.layer][box][beyond], best[place.layer][box][beyond] = 0, 0
                 sizes = np.bincount(numbered_parts(beyond).ravel())[1:] * self.grid.voxel_mm3 / 1000
                 left_out[channel] = LeftOut(int((sizes >= PART_ML).sum()), int(beyond.sum()))
         return left_out
@@ -149,7 +153,7 @@ class Prediction:
             first = best[one.layer] >= best[two.layer]
             for place, yields in ((one, both & ~first), (two, both & first)):
                 labels[place.layer][yields] = 0
-                best[place.layer][yields] = THRESHOLD
+                best[place.layer][yields] = 0
 
     def _on_own_grid(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """(X, Y, Z) on the training grid to (k, j, i) on the volume's own; only the part that is not zero is

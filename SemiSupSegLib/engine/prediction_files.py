@@ -25,8 +25,9 @@ from ..project.images import write_unit_interval, write_volume
 from ..project.labelmaps import write_labels
 from ..project.paths import slug
 from ..project.predictions import FORMAT_VERSION, LABELS_FILE, PREDICTION_FILE
+from .decision import HALF
 from .model import Model
-from .prediction import THRESHOLD, Prediction, Proposed
+from .prediction import Prediction, Proposed
 from .rank import Numbers, numbers
 
 __all__ = ["Layout", "Maps", "replace_prediction", "write_files"]
@@ -111,7 +112,7 @@ def describe(prediction: Prediction, model: Model, entries: dict[str, dict[str, 
         "checkpoint": model.checkpoint,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "passes": prediction.passes,
-        "threshold": THRESHOLD,
+        "threshold": HALF,
         **({"preview": True} if model.preview else {}),
         "labels": entries,
     }

@@ -4,21 +4,23 @@ Two things shift a network's probabilities. Patches are drawn around labels, so 
 volumes have them; and a short training leaves large organs below 0.5 for want of time. Both can be seen on the
 annotated cases themselves, predicted as whole volumes (``Testing/benchmarks/README.md``: Dice on other cases 0.62 to
 0.67 after 300 steps, 0.39 to 0.44 with 138 labels). The logit is moved in the weights (the bias of the last layer),
-so that 0.5 stays the threshold everywhere else. Moving a decision threshold to the optimum of F1, which Dice is, is
-common practice (Lipton, Elkan, Naryanaswamy, ECML 2014).
+so that :mod:`.decision` holds everywhere else. Moving a decision threshold to the optimum of F1, which Dice is, is
+common practice (Lipton, Elkan, Naryanaswamy, ECML 2014). Labels that exclude each other are rivals for a voxel: where
+they have been moved is what each is moved against in a second pass.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.prepare import PreparedCase
-from ..project.annotation import label_mask
+from ..project.labels import LabelSet
+from .decision import needed
 from .device import choose_device
 from .model import Model
 from .probe import probe_here
@@ -26,17 +28,23 @@ from .volume import Inference
 
 __all__ = ["best_shift", "shifts", "with_shifts"]
 
-SHIFTS = np.linspace(-2.0, 2.0, 41)
-"""Of a logit: thresholds from 0.88 down to 0.12."""
+SHIFTS = np.linspace(-4.0, 4.0, 81)
+"""Of a logit: what was 0.02 may become 0.5, and what was 0.98. Small regions among many labels need it."""
 EQUAL = 0.002
 """Dice that counts as the same: of shifts that differ by no more, the smallest is taken."""
 CASES = 4
 """Annotated cases that are looked at for each label, at most."""
+PASSES = 4
+"""Over all labels; what a fifth one would change is less than chance (``Testing/benchmarks/README.md``)."""
 SHARE = 0.05
 """Share of the training's time that this may take; at least one case is looked at."""
 NEARLY = 0.9
 """Share of a slice, or of what is known, that counts as all of it: resampled slices have rims."""
+SMALL = 0.006
+"""A probability below it is proposed with no shift: its logit is 4 below that of the lowest that ever is."""
 HEAD = "head.bias"
+
+Floats = NDArray[np.floating]
 
 
 def with_shifts(model: Model, found: dict[str, float]) -> Model:
@@ -67,26 +75,22 @@ def shifts(
     names = model.label_set.names
     device, _ = choose_device(model.config.train.device)
     inference = Inference(model.segmentor(), model.config, device=device, probed=probe_here(model.config, device))
-    found, true = np.zeros((len(names), len(SHIFTS))), np.zeros((len(names), len(SHIFTS)))
-    whole, seen = np.zeros(len(names)), np.zeros(len(names), int)
-    begin = time.monotonic()
+    seen: list[_Seen] = []
+    count, begin = np.zeros(len(names), int), time.monotonic()
     for case in sorted(cases, key=lambda c: -int(c.annotated.sum())):
-        known = case.known()
-        shown = _shown(case, known)
-        if not (shown & (seen < CASES)).any():
+        shown = _shown(case, case.known())
+        if not (shown & (count < CASES)).any():
             continue
         alive()
-        probability = inference.run(case.image, len(names)).probability
-        for channel in np.flatnonzero(shown).tolist():
-            mask = label_mask(case.labels, model.label_set, channel) & known[channel]
-            found[channel] += _above(probability[channel][known[channel]])
-            true[channel] += _above(probability[channel][mask])
-            whole[channel] += np.count_nonzero(mask)
-        seen += shown
+        seen.append(_Seen.of(case, shown, inference.run(case.image, len(names)).probability))
+        count += shown
         if time.monotonic() - begin > seconds:
             break
-    moved = {name: best_shift(found[c], true[c], whole[c]) for c, name in enumerate(names)}
-    return {name: shift for name, shift in moved.items() if shift}
+    moved, whole = np.zeros(len(names)), sum((case.whole * case.shown for case in seen), np.zeros(len(names)))
+    for _ in range(PASSES if seen else 0):
+        found, true = np.sum([case.counts(moved, model.label_set) for case in seen], axis=0)
+        moved = np.array([best_shift(*counted) for counted in zip(found, true, whole, strict=True)])
+    return {name: float(shift) for name, shift in zip(names, moved, strict=True) if shift}
 
 
 def best_shift(found: NDArray[np.floating], true: NDArray[np.floating], whole: float) -> float:
@@ -104,11 +108,53 @@ def best_shift(found: NDArray[np.floating], true: NDArray[np.floating], whole: f
     return round(float(best[np.abs(best).argmin()]), 6)
 
 
-def _above(probability: NDArray[np.floating]) -> NDArray[np.integer]:
-    """For each shift, how many probabilities would be above 0.5."""
-    thresholds = 1 / (1 + np.exp(SHIFTS))  # falls as the shift rises
-    candidates = np.sort(probability[probability > thresholds[-1]].astype(np.float32))
-    return len(candidates) - np.searchsorted(candidates, thresholds, side="right")
+@dataclass(frozen=True)
+class _Seen:
+    """What a model says of a case, in the N voxels in which some label has a chance."""
+
+    probability: Floats
+    """(K, N), as trained."""
+    layers: NDArray[np.integer]
+    """(L, N) what people drew."""
+    shown: NDArray[np.bool_]
+    """(K,) labels that the case can say something about."""
+    known: dict[int, NDArray[np.bool_]]
+    """(N,) of those that are not known everywhere."""
+    whole: NDArray[np.integer]
+    """(K,) known voxels of each label in all of the case."""
+
+    @classmethod
+    def of(cls, case: PreparedCase, shown: NDArray[np.bool_], probability: Floats) -> _Seen:
+        """With the probabilities of all of the case, (K, *S)."""
+        known, labels, near = case.known(), np.asarray(case.labels), (probability >= SMALL).any(axis=0)
+        partly = {int(c): known[c][near] for c in np.flatnonzero(shown & ~known.all(axis=(1, 2, 3)))}
+        whole = [int((known[c] & (labels[p.layer] == p.value)).sum()) for c, p in enumerate(case.label_set.places)]
+        return cls(probability[:, near], labels[:, near], shown, partly, np.array(whole))
+
+    def counts(self, moved: Floats, label_set: LabelSet) -> tuple[Floats, Floats]:
+        """(K, shifts) twice: the voxels that would be proposed of each label while the others are where they were
+        moved to, and how many of them are the label."""
+        found, true = np.zeros((len(moved), len(SHIFTS))), np.zeros((len(moved), len(SHIFTS)))
+        for layer in range(label_set.n_layers):
+            members = [c for c, place in enumerate(label_set.places) if place.layer == layer]
+            own = _logit(self.probability[members].astype(np.float32))
+            others = 1 / (1 + np.exp(-(own + moved[members, np.newaxis].astype(np.float32))))
+            for c, logit, limit in zip(members, own, needed(others), strict=True):
+                if self.shown[c]:
+                    right = self.layers[layer] == label_set.places[c].value
+                    lacks, known = _logit(limit) - logit, self.known.get(c, True)
+                    found[c], true[c] = (_below(lacks[which & known]) for which in (np.ones_like(right), right))
+        return found, true
+
+
+def _logit(probability: Floats) -> Floats:
+    p = np.clip(probability, 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(p / (1 - p)))
+
+
+def _below(lacks: Floats) -> NDArray[np.integer]:
+    """For each shift, how many voxels it lifts over what they lack."""
+    return np.searchsorted(np.sort(lacks[lacks < SHIFTS[-1]]), SHIFTS, side="left")
 
 
 def _shown(case: PreparedCase, known: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from ..data.prepare import PreparedCase
 from ..networks.segmentor import Segmentor
 from ..project.annotation import label_mask
 from ..project.labels import LabelSet
+from .decision import of_layers, takes_likeliest
 from .probe import Probe
 from .volume import Inference
 
@@ -48,7 +49,7 @@ def validate(
     """Predict every case without dropout and compare with what is known.
 
     Sums run over all cases before they are divided, so that a case in which only a few slices are known counts as
-    much as it says. The threshold is 0.5; where several exclusive labels are above it the likeliest is taken.
+    much as it says. Of labels that exclude each other :mod:`.decision` says which one is taken.
 
     Args:
         segmentor: predicts ``names``.
@@ -69,9 +70,10 @@ def validate(
         alive()
         probability = inference.run(case.image, len(channels)).probability
         measured.append(measure(torch.from_numpy(probability.astype(np.float32))))
-        best, known = probability.argmax(axis=0), case.known()
-        for row, channel in enumerate(channels):
-            predicted = (probability[row] > 0.5) & ((best == row) | bool(label_set.overlaps)) & known[channel]
+        layers, known = [label_set.places[c].layer for c in channels], case.known()
+        proposed = of_layers(probability, layers, likeliest=takes_likeliest(config))
+        for channel, everywhere in zip(channels, proposed, strict=True):
+            predicted = everywhere & known[channel]
             truth = label_mask(case.labels, label_set, channel) & known[channel]
             both[channel] += np.count_nonzero(predicted & truth)
             either[channel] += np.count_nonzero(predicted) + np.count_nonzero(truth)

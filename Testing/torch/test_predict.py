@@ -156,9 +156,24 @@ def a_prediction(probability: np.ndarray, label_set: LabelSet, entropy: np.ndarr
 
 
 @pytest.mark.unit
-def test_the_likeliest_label_above_one_half_is_proposed():
-    p = np.array([[0.9, 0.6, 0.4, 0.5], [0.1, 0.7, 0.45, 0.5]]).reshape(2, 4, 1, 1)
-    assert a_prediction(p, ORGANS).labels[0, 0, 0].tolist() == [1, 2, 0, 0]
+def test_the_likeliest_of_all_is_proposed_background_included():
+    p = np.array([[0.9, 0.6, 0.4, 0.4], [0.1, 0.7, 0.45, 0.1]]).reshape(2, 4, 1, 1)
+    likeliest = a_prediction(p, ORGANS)
+    assert likeliest.labels[0, 0, 0].tolist() == [1, 2, 2, 0]
+    published = replace(likeliest, likeliest=False)
+    assert published.labels[0, 0, 0].tolist() == [1, 2, 0, 0]
+
+
+@pytest.mark.unit
+def test_only_a_model_that_follows_no_paper_takes_the_likeliest():
+    grid = Grid((8, 8, 8), (4.0, 4.0, 4.0))
+    image = image_from_kji(np.zeros(grid.shape, np.float32), grid)
+    config = a_config((4.0, 4.0, 4.0), patch_size=(8, 8, 8))
+    model = Model(config, LabelSet.from_names(["corner"]), {}, "", "", 0)
+    for options, likeliest in (({}, True), ({"paper": True}, False)):
+        one = replace(model, config=replace(config, options=options))
+        inference = Inference(Corner(), one.config, device="cpu")
+        assert predict_volume(one, image, inference=inference, passes=0).likeliest == likeliest
 
 
 @pytest.mark.unit

@@ -14,6 +14,7 @@ from SemiSupSegLib.config import Config, DataConfig, NetworkConfig, TrainConfig
 from SemiSupSegLib.data.bits import pack
 from SemiSupSegLib.data.prepared import Foreground, PreparedCase
 from SemiSupSegLib.engine import threshold
+from SemiSupSegLib.engine.decision import decide
 from SemiSupSegLib.engine.model import Model
 from SemiSupSegLib.engine.threshold import SHIFTS, best_shift, shifts, with_shifts
 from SemiSupSegLib.project.geometry import Grid
@@ -69,6 +70,11 @@ def predicted(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.floating]]:
     return said
 
 
+def alone(liver: NDArray[np.floating]) -> NDArray[np.floating]:
+    """What the network says of the liver; the spleen is nowhere."""
+    return np.stack([liver, np.zeros(SIZE)])
+
+
 def halves() -> NDArray[np.bool_]:
     mask = np.zeros(SIZE, bool)
     mask[:4] = True
@@ -85,7 +91,7 @@ def test_the_best_shift_is_the_one_a_slow_loop_finds(predicted) -> None:
     random = np.random.default_rng(0)
     truth = halves()
     probability = np.where(truth, random.uniform(0.2, 0.9, SIZE), random.uniform(0.0, 0.5, SIZE)).astype(np.float16)
-    predicted.append(np.stack([probability, probability]))
+    predicted.append(alone(probability))
     found = shifts(a_model(), [a_case(truth)])
     dice = [dice_at(s, probability.astype(float), truth) for s in SHIFTS]
     assert set(found) == {"liver"}  # nobody annotated the whole spleen
@@ -95,8 +101,41 @@ def test_the_best_shift_is_the_one_a_slow_loop_finds(predicted) -> None:
     assert found["liver"] > 0
 
 
+def test_a_label_is_moved_against_its_rivals_by_a_slow_loop(predicted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threshold, "PASSES", 1)
+    random, liver = np.random.default_rng(1), halves()
+    said = random.dirichlet((2.0, 2.0, 1.0), size=liver.size).T.reshape(3, *SIZE)[:2]
+    said[0][liver] *= 0.6
+    predicted.append(said.astype(np.float16))
+    labels = np.where(liver, 1, 2).astype(np.uint8)[None]
+    case = replace(a_case(liver, everywhere=(True, True)), arrays={"image": np.zeros((1, *SIZE)), "labels": labels})
+    found = shifts(a_model(), [case])
+    for channel, truth in enumerate((liver, ~liver)):
+        dice = []
+        for shift in SHIFTS:
+            p = predicted[0].astype(float)
+            p[channel] = 1 / (1 + (1 / p[channel].clip(1e-6, 1 - 1e-6) - 1) * np.exp(-shift))
+            proposed = decide(p) == channel
+            dice.append(2 * (proposed & truth).sum() / (proposed.sum() + truth.sum()))
+        moved = found.get(LABELS.names[channel], 0.0)
+        assert dice[int(np.abs(SHIFTS - moved).argmin())] >= max(dice) - 0.004
+        assert max(dice) > dice[len(SHIFTS) // 2] + 0.01
+
+
+def test_labels_that_all_gain_are_moved_against_each_other(predicted) -> None:
+    """Alone each would be lifted by so much that it takes the other's half; in a second pass the other resists."""
+    liver = halves()
+    faint = np.where(liver, 0.3, 0.2)
+    predicted.append(np.stack([faint, np.where(liver, 0.2, 0.3)]))
+    labels = np.where(liver, 1, 2).astype(np.uint8)[None]
+    case = replace(a_case(liver, everywhere=(True, True)), arrays={"image": np.zeros((1, *SIZE)), "labels": labels})
+    model = a_model()
+    found = shifts(model, [case])
+    assert found["liver"] == found["spleen"] > 0
+
+
 def test_where_half_is_as_good_as_anything_nothing_is_moved(predicted) -> None:
-    predicted.append(np.stack([np.where(halves(), 0.9, 0.05)] * 2))
+    predicted.append(alone(np.where(halves(), 0.9, 0.05)))
     assert shifts(a_model(), [a_case(halves())]) == {}
 
 
@@ -109,7 +148,7 @@ def test_a_label_that_is_nowhere_or_never_found_is_not_moved(predicted) -> None:
 
 def test_false_alarms_in_a_case_without_the_organ_count(predicted) -> None:
     faint = np.where(halves(), 0.45, 0.3)
-    predicted += [np.stack([faint] * 2), np.stack([np.full(SIZE, 0.4)] * 2)]
+    predicted += [alone(faint), alone(np.full(SIZE, 0.4))]
     absent = a_case(np.zeros(SIZE, bool))
     assert shifts(a_model(), [a_case(halves())])["liver"] == pytest.approx(0.3)
     both = shifts(a_model(), [a_case(halves()), absent])["liver"]
