@@ -134,6 +134,14 @@ def test_labels_that_all_gain_are_moved_against_each_other(predicted) -> None:
     assert found["liver"] == found["spleen"] > 0
 
 
+def test_a_large_case_is_counted_piece_by_piece(predicted, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = halves()
+    predicted.append(alone(np.where(truth, np.random.default_rng(3).uniform(0.1, 0.9, SIZE), 0.2)))
+    at_once = shifts(a_model(), [a_case(truth)])
+    monkeypatch.setattr(threshold, "PIECE", 100)
+    assert shifts(a_model(), [a_case(truth)]) == at_once != {}
+
+
 def test_where_half_is_as_good_as_anything_nothing_is_moved(predicted) -> None:
     predicted.append(alone(np.where(halves(), 0.9, 0.05)))
     assert shifts(a_model(), [a_case(halves())]) == {}
