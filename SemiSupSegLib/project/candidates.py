@@ -165,7 +165,7 @@ def _unfinished(case: Case, name: str, said: dict[str, Any]) -> tuple[float, int
     finished = finished_slices(case.annotation(name), len(errors))
     if not finished.any() or not errors.any():
         return None
-    next_one = next_slice(errors, case.grid().spacing[2], set(np.flatnonzero(finished).tolist()))
+    next_one = next_slice(errors, np.flatnonzero(finished).tolist())
     return float(errors[~finished].sum() / errors.sum()), next_one
 
 

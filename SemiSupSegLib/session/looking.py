@@ -53,8 +53,8 @@ class Looking(Selection):
         return profile
 
     def worst_slice(self, step: int = 1) -> int:
-        """Go to the slice in which most is expected to be wrong, then to the next one as
-        :func:`~SemiSupSegLib.project.slice_order.next_slice` says, leaving out what is finished; with -1 back again.
+        """Go to the next slice in the order of what is expected to be wrong, most first, leaving out what is finished;
+        with -1 back again.
 
         Returns:
             Its index k; ``slice_wanted`` tells it as well. After the last one it stays there.
@@ -72,13 +72,10 @@ class Looking(Selection):
         return found
 
     def _see_one_more(self) -> None:
-        seen, (case_id, _) = self._slices_seen, self._key()
-        errors = self.expected_errors()
-        gone = {*seen, *np.flatnonzero(self._finished(len(errors))).tolist()}
-        found = next_slice(errors, self._case(case_id).grid().spacing[2], gone)
+        found = next_slice(self.expected_errors(), self._slices_seen)
         if found is not None:
-            seen.append(found)
-        self._slice_at = len(seen) - 1
+            self._slices_seen.append(found)
+        self._slice_at = len(self._slices_seen) - 1
 
     def _finished(self, depth: int) -> NDArray[np.bool_]:
         """(depth,): slices of the selected label that are known as a whole."""

@@ -1,15 +1,14 @@
 """What a correction is worth: annotation rounds with a simulated person who knows the truth.
 
     python Testing/benchmarks/bench_rounds.py [--data FOLDER] [--labelled 2] [--pool 8] [--test 4] [--rounds 3]
-        [--slices 40] [--minutes 3] [--orders tool together random] [--preset quick] [--seed 1] [--output FOLDER]
+        [--slices 40] [--minutes 3] [--orders tool random] [--preset quick] [--seed 1] [--output FOLDER]
 
 A few cases are annotated, the others wait. The tool trains and proposes; the person corrects some slices (one label in
 one slice is one correction), in the order in which the review offers them, or in any order; the tool trains again from
 where it was, and so on. Printed, and drawn to OUTPUT:
 
 * before anything is learnt from it: mean Dice of the waiting cases over the number of corrected slices, in the order of
-  the review, in that of the expected errors alone (slices lie together), in any order (mean of ten), and in the best
-  order there is;
+  the review, in any order (mean of ten), and in the best order there is;
 * round by round: mean Dice of the waiting cases with what was corrected so far, and of the test cases, which nobody
   ever sees, for each order. The first model is the same for all.
 
@@ -153,11 +152,8 @@ def draw(found: dict[str, Any], path: Path, caption: str) -> None:
     from seed.plots import INK, POINT, plt, save
 
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11.5, 3.8))
-    colours = {"tool": INK, "together": "#5577cc", "random": "#aaaaaa", "best": POINT}
-    words = {
-        "tool": "as the review offers them", "together": "most expected errors first", "random": "in any order",
-        "best": "best order there is",
-    }  # fmt: skip
+    colours = {"tool": INK, "random": "#aaaaaa", "best": POINT}
+    words = {"tool": "as the review offers them", "random": "in any order", "best": "best order there is"}
     for name, points in found["curve"].items():
         left.plot(*zip(*points, strict=True), color=colours[name], label=words[name])
     left.set(xlabel="corrected slices", ylabel="mean Dice of the waiting cases", title="nothing learnt from it yet")

@@ -231,14 +231,14 @@ def test_the_worst_slices_come_one_after_the_other(a_session: Session) -> None:
     assert wanted[0] == ("c1", 2, "spleen")
 
 
-def test_a_slice_next_to_one_that_was_seen_waits_for_one_that_lies_apart(a_project, a_session, predict, box) -> None:
-    said = {"slices": [0.2] * 6, "errors_ml": [1.0, 5.0, 4.0, 0.0, 2.0, 2.0]}  # 2.5 mm from one to the next
+def test_the_way_back_through_the_slices_leads_forward_again(a_project, a_session, predict, box) -> None:
+    said = {"slices": [0.2] * 6, "errors_ml": [1.0, 5.0, 4.0, 0.0, 2.0, 3.0]}
     predict(a_project, "c1", {"spleen": box(slice(4, 6))}, spleen=said)
     a_session.poll()
     a_session.select("c1", "spleen")
-    assert [a_session.worst_slice() for _ in range(3)] == [1, 5, 2]
-    assert [a_session.worst_slice(-1), a_session.worst_slice(-1), a_session.worst_slice(-1)] == [5, 1, 1]
-    assert [a_session.worst_slice() for _ in range(3)] == [5, 2, 4]
+    assert [a_session.worst_slice() for _ in range(3)] == [1, 2, 5]
+    assert [a_session.worst_slice(-1) for _ in range(3)] == [2, 1, 1]
+    assert [a_session.worst_slice() for _ in range(3)] == [2, 5, 4]
 
 
 def test_a_finished_slice_is_not_offered_and_shows_no_bar(a_project, a_session, predict, box) -> None:

@@ -40,8 +40,6 @@ class Proposal:
     """(k,) what the model expects to be wrong in each slice, by which the review orders them."""
     finished: NDArray[np.bool_]
     """(k,) slices that were corrected before it was proposed."""
-    thickness_mm: float = 10.0
-    """From one slice to the next."""
 
     @property
     def wrong(self) -> NDArray[np.integer]:
@@ -83,8 +81,7 @@ class Cohort:
             proposed = label_mask(layers, project.label_set, project.label_set.index(label))
             errors = np.asarray(prediction.labels[label]["errors_ml"], float)
             finished = finished_slices(project.cases[case].annotation(label), len(errors))
-            thickness = project.cases[case].grid().spacing[2]
-            found[case, label] = Proposal(proposed, truth, errors, finished, thickness)
+            found[case, label] = Proposal(proposed, truth, errors, finished)
         return cls(found)
 
     def dice(self, corrected: Iterable[Slice]) -> float:

@@ -6,9 +6,9 @@ import numpy as np
 
 from SemiSupSegLib.project.slice_order import slice_order
 
-from .cohort import Cohort, Key, Proposal, Slice
+from .cohort import Cohort, Slice
 
-__all__ = ["ORDERS", "best", "random", "together", "tool"]
+__all__ = ["ORDERS", "best", "random", "tool"]
 
 AT_A_TIME = 5
 """Slices that are corrected of a proposal before the next one is opened."""
@@ -16,24 +16,7 @@ AT_A_TIME = 5
 
 def tool(cohort: Cohort, seed: int) -> list[Slice]:  # noqa: ARG001  the tool knows no chance
     """As the review offers them: the proposal on top, its worst slices; then the next one, and so on round."""
-    return _round({
-        key: slice_order(p.errors_ml, p.thickness_mm, p.finished) for key, p in cohort.proposals.items()
-    })  # fmt: skip
-
-
-def together(cohort: Cohort, seed: int) -> list[Slice]:  # noqa: ARG001
-    """The same, but as the expected errors alone say, however near each other the slices lie."""
-    return _round({key: _worst_first(p) for key, p in cohort.proposals.items()})
-
-
-def _worst_first(proposal: Proposal) -> list[int]:
-    order = np.argsort(-proposal.errors_ml, kind="stable")
-    return [int(k) for k in order if proposal.errors_ml[k] > 0 and not proposal.finished[k]]
-
-
-def _round(slices: dict[Key, list[int]]) -> list[Slice]:
-    """Some of each proposal, then some more."""
-    piles = [[(key, k) for k in order] for key, order in slices.items()]
+    piles = [[(key, k) for k in slice_order(p.errors_ml, p.finished)] for key, p in cohort.proposals.items()]
     found: list[Slice] = []
     while any(piles):
         for pile in piles:
@@ -61,4 +44,4 @@ def best(cohort: Cohort, seed: int) -> list[Slice]:  # noqa: ARG001
     return [(key, k) for _, key, k in sorted(found, key=lambda each: -each[0])]
 
 
-ORDERS = {"tool": tool, "together": together, "random": random, "best": best}
+ORDERS = {"tool": tool, "random": random, "best": best}
