@@ -17,7 +17,8 @@ def exclusive_distribution(logits: Tensor, *, background: bool = False) -> Tenso
 
     Of K sigmoids: they are independent; given that at most one label is there, label k has p_k proportional to
     s_k / (1 - s_k) = exp(z_k) and the background to 1: a softmax with background logit 0. Its likeliest class is the
-    label with the largest sigmoid where that is above 0.5, and else the background: the rule of prediction.
+    label with the largest sigmoid where that is above 0.5, and else the background: the rule of SMILE, and
+    not the one of :mod:`..engine.decision`, by which sigmoids of exclusive labels share one probability.
 
     Args:
         logits: (B, K, *S) before the sigmoid, or (B, K + 1, *S) before the softmax.
