@@ -117,8 +117,10 @@ class Prediction:
             total[place.layer] += probability
             if on_probability is not None:
                 on_probability(channel, probability)
-        nothing = ~holds(best, total, likeliest=self.likeliest)
-        labels[nothing], best[nothing] = 0, 0
+        for k in range(shape[1]):  # slice by slice: of a large volume each copy is a third of a gigabyte
+            nothing = ~holds(best[:, k], total[:, k], likeliest=self.likeliest)
+            labels[:, k][nothing], best[:, k][nothing] = 0, 0
+        del total
         self._settle(labels, best)
         return Proposed(labels, best, self._keep_parts(labels, best))
 

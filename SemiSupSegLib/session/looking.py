@@ -64,6 +64,8 @@ class Looking(Selection):
         """
         require(self.may_worst_slice)
         case_id, label = self._key()
+        if self._slices_of != self.prediction_stamp:  # another model's slices
+            self._slices_seen, self._slice_at, self._slices_of = [], -1, self.prediction_stamp
         self._slice_at = max(self._slice_at + step, 0)
         if self._slice_at >= len(self._slices_seen):
             self._see_one_more()

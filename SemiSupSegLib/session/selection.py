@@ -24,6 +24,7 @@ class Selection(Predicting, Organs):
         self._queue = Queue()
         self._slices_seen: list[int] = []
         self._slice_at = -1
+        self._slices_of: int | None = None
 
     def _candidates(self) -> Collection[Candidate]:
         return self._queue.candidates

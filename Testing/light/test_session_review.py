@@ -241,6 +241,16 @@ def test_the_way_back_through_the_slices_leads_forward_again(a_project, a_sessio
     assert [a_session.worst_slice() for _ in range(3)] == [2, 5, 4]
 
 
+def test_what_another_model_proposes_is_looked_through_from_its_worst(a_project, a_session, predict, box) -> None:
+    a_session.select("c1", "spleen")
+    assert [a_session.worst_slice() for _ in range(2)] == [2, 4]
+    said = {"slices": [0.2] * 6, "errors_ml": [1.0, 0.0, 4.0, 0.0, 2.0, 3.0]}
+    path = predict(a_project, "c1", {"spleen": box(slice(4, 6))}, spleen=said) / "prediction.json"
+    os.utime(path, ns=(1, 1))  # another moment, however fast the disk is
+    a_session.poll()
+    assert [a_session.worst_slice() for _ in range(4)] == [2, 5, 4, 0]
+
+
 def test_a_finished_slice_is_not_offered_and_shows_no_bar(a_project, a_session, predict, box) -> None:
     said = {"slices": [0.2] * 6, "errors_ml": [0.0, 0.0, 5.0, 1.0, 2.0, 2.0], "expected_dice": 0.6}
     predict(a_project, "c1", {"spleen": box(slice(2, 6))}, spleen=said)
