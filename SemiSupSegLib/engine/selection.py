@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..networks.confidence import ConfidenceHead, ConfidentSegmentor
 from ..networks.segmentor import Segmentor
 from ..project.labels import LabelSet
+from .decision import of_layers
 from .parts import largest_parts
 from .volume import Inference
 
@@ -95,11 +96,10 @@ def positives(
     Returns:
         (K, X, Y, Z) of the project's labels; nothing where a label is not the model's.
     """
-    best, chosen = ranked.probability.argmax(axis=0), np.zeros_like(known)
-    for row, name in enumerate(ours.names):
+    chosen, layers = np.zeros_like(known), [place.layer for place in ours.places]
+    proposed = of_layers(ranked.probability, layers, likeliest=False)  # SMILEr's own rule
+    for name, found, row in zip(ours.names, proposed, range(len(ours)), strict=True):
         channel = label_set.index(name)
-        likeliest = (best == row) | bool(ours.overlaps)
-        found = (ranked.probability[row] > 0.5) & likeliest
         candidates = largest_parts(found, None if parts is None else parts[channel]) & ~known[channel]
         chosen[channel] = select_top(ranked.surety[row], candidates, share)
     return chosen

@@ -14,7 +14,7 @@ from ..errors import ProjectError
 from .adjacency_rules import AdjacencyRules, read_rules
 from .cases import Case
 from .predictions import StoredPrediction, read_prediction
-from .slice_order import finished_slices, next_slice
+from .slice_order import finished_slices, slice_order
 from .volumes import complete_volumes
 
 if TYPE_CHECKING:
@@ -165,8 +165,8 @@ def _unfinished(case: Case, name: str, said: dict[str, Any]) -> tuple[float, int
     finished = finished_slices(case.annotation(name), len(errors))
     if not finished.any() or not errors.any():
         return None
-    next_one = next_slice(errors, np.flatnonzero(finished).tolist())
-    return float(errors[~finished].sum() / errors.sum()), next_one
+    order = slice_order(errors, finished)
+    return float(errors[~finished].sum() / errors.sum()), order[0] if order else None
 
 
 def _number(value: Any) -> float:

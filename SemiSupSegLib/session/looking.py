@@ -13,7 +13,7 @@ from ..project.annotation import label_mask
 from ..project.cases import Case
 from ..project.geometry import check_same_grid
 from ..project.predictions import PREDICTION_FILE, StoredPrediction, read_prediction
-from ..project.slice_order import finished_slices, next_slice
+from ..project.slice_order import finished_slices, slice_order
 from .core import require
 from .selection import Selection
 
@@ -74,17 +74,17 @@ class Looking(Selection):
         return found
 
     def _see_one_more(self) -> None:
-        found = next_slice(self.expected_errors(), self._slices_seen)
-        if found is not None:
-            self._slices_seen.append(found)
+        errors = self.expected_errors()
+        fresh = [k for k in slice_order(errors, self._finished(len(errors))) if k not in self._slices_seen]
+        self._slices_seen += fresh[:1]
         self._slice_at = len(self._slices_seen) - 1
 
     def _finished(self, depth: int) -> NDArray[np.bool_]:
         """(depth,): slices of the selected label that are known as a whole."""
-        if self.selected is None:
+        chosen = self._queue.find(self._saved.candidate)
+        if chosen is None:
             return np.zeros(depth, bool)
-        case_id, label = self._key()
-        return finished_slices(self._case(case_id).annotation(label), depth)
+        return finished_slices(self._case(chosen.case).annotation(chosen.label), depth)
 
     def proposal(self) -> NDArray[np.bool_]:
         """(k, j, i): the selected proposal on the grid of its case.
@@ -161,7 +161,7 @@ class Looking(Selection):
     def _per_slice(self, name: str) -> NDArray[np.float64]:
         """A measurement of each slice k of the selected proposal; empty without one. Its file is read once: timers ask
         four times a second."""
-        row = self.selected
+        row = self._queue.find(self._saved.candidate)  # the rows of all proposals would be made for `selected`
         if row is None:
             return np.zeros(0)
         key = (row.case, row.label, self.prediction_stamp)

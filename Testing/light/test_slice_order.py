@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from SemiSupSegLib.project.annotation import Annotation, Region, RegionKind, State
-from SemiSupSegLib.project.slice_order import finished_slices, next_slice, slice_order
+from SemiSupSegLib.project.slice_order import finished_slices, slice_order
 
 pytestmark = pytest.mark.unit
 
@@ -22,23 +22,10 @@ def test_what_is_finished_is_not_offered() -> None:
     assert slice_order(np.array([1.0, 5, 4, 0, 2, 3]), finished) == [2, 5, 4, 0]
 
 
-def test_one_next_slice_after_the_other_is_the_order() -> None:
-    errors, seen = np.random.default_rng(0).integers(0, 4, 30).astype(float), []
-    while (k := next_slice(errors, seen)) is not None:
-        seen.append(k)
-    assert seen == slice_order(errors, np.zeros(30, bool))
-
-
-def test_without_errors_or_with_every_slice_seen_there_is_no_next_one() -> None:
-    assert next_slice(np.zeros(3), ()) is None
-    assert next_slice(np.ones(3), {0, 1, 2}) is None
+def test_without_errors_there_is_nothing_to_look_at() -> None:
+    assert slice_order(np.zeros(6), NONE) == []
+    assert slice_order(np.ones(6), ~NONE) == []
     assert slice_order(np.zeros(0), np.zeros(0, bool)) == []
-
-
-def test_the_errors_that_were_given_stay_as_they_are() -> None:
-    errors = np.ones(3)
-    next_slice(errors, {1})
-    assert errors.tolist() == [1, 1, 1]
 
 
 def test_only_whole_slices_are_finished() -> None:
