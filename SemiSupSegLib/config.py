@@ -45,6 +45,9 @@ class DataConfig:
     flips: tuple[bool, bool, bool] = (False, False, False)
     """Whether to mirror along X, Y, Z. The planner never does: no patient is mirrored, and to learn eight bodies for
     one takes the time of a short budget (left atrium, 600 steps: Dice 0.78 with all three, 0.83 without)."""
+    mirrored: bool = False
+    """Whether half of the patches show the patient's mirror image, with left and right labels exchanged. The planner
+    does it where the annotated labels are symmetric, see ``engine/symmetry.py``."""
     intensity_strength: float = 1.0
     """Scales noise, blur, gamma, contrast and bias-field augmentation; 0 switches them off."""
     foreground: float = 0.67
@@ -65,6 +68,9 @@ class DataConfig:
             if not low <= getattr(self, name) <= high:
                 msg = f"data.{name}: {getattr(self, name)} is not between {low} and {high}"
                 raise ConfigError(msg)
+        if self.mirrored and self.flips[0]:
+            msg = "data.mirrored exchanges left and right and data.flips along X does not: choose one of them"
+            raise ConfigError(msg)
         if not self.distance_mm > 0:
             msg = f"data.distance_mm: {self.distance_mm} is not above 0"
             raise ConfigError(msg)

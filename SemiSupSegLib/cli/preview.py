@@ -52,5 +52,5 @@ def _row(case: PlannedCase, labels: tuple[str, ...]) -> tuple[object, ...]:
     more = len(case.found) - NAMES_SHOWN
     shown = [*case.found[:NAMES_SHOWN], *([f"+{more}"] if more > 0 else [])]
     named = ", ".join(shown) or ("none" if case.pair.labels else "no label file")
-    kind = case.modality + (" strokes" if case.strokes else "")
+    kind = case.modality + (f" {case.region.kind}" if case.region else "")
     return case.id, size, spacing, kind, named, counts_of(case.said, labels), case.split

@@ -44,7 +44,7 @@ class Batch:
     absent; see :mod:`.distance`. It means something for labels that are known everywhere, and nothing for others. None
     unless ``data.distance`` asks for it, and when no patch is of an annotated case."""
     implied: Tensor | None = None
-    """(B, K, *S) bool: where strokes imply that the label is not, see :mod:`.implied`; None when there are no strokes.
+    """(B, K, *S) bool: where strokes or finished slices imply that the label is not, see :mod:`.implied`; None without.
     Never known."""
 
     @cached_property
@@ -59,7 +59,7 @@ class Batch:
 
     @cached_property
     def ruled_out(self) -> Tensor | None:
-        """(B, K, *S) bool: :attr:`implied` where nothing else is said; None without strokes."""
+        """(B, K, *S) bool: :attr:`implied` where nothing else is said; None without it."""
         if self.implied is None:
             return None
         return self.implied & ~self.known & ~self.target & self.valid

@@ -1,4 +1,4 @@
-"""Where strokes imply that a label is not, though nobody said so there. Ours.
+"""Where strokes and finished slices imply that a label is not, though nobody said so there. Ours.
 
 Strokes cover a hundredth of a volume: a network that is told nothing of the rest finds the label in half of it. But
 whoever strokes a label and what lies around it says more. The label ends between its strokes and the strokes of other
@@ -10,9 +10,12 @@ stroked beyond them (strokes in one slice say nothing of the slices beside it), 
   those is from something else, T mm,
 * or it looks otherwise than the label does in this case (:mod:`.intensity_range`).
 
+Finished slices tell how a label looks better than strokes do, and nothing of how far it reaches beyond them: for a
+label that is finished in some slices, how a voxel looks counts in all of the volume, where it lies in none of it.
+
 That is a hint for training: its own term, its own weight. It is never *known*, never scored, never written into a case;
-and nothing is implied of labels without strokes. An unstroked second part of a label within the box is the price, and a
-part that looks like no stroked one.
+and nothing is implied of other labels. An unstroked second part of a label within the box is the price, and a part that
+looks like no stroked or finished one.
 """
 
 from __future__ import annotations
@@ -38,26 +41,32 @@ __all__ = ["what_strokes_say", "with_implied"]
 VERSION = 3
 
 
-def with_implied(case: PreparedCase, stroked: Sequence[int], cache: Cache | None = None) -> PreparedCase:
-    """The case with what its strokes imply, to be cut into patches with the rest.
+def with_implied(
+    case: PreparedCase, stroked: Sequence[int], sliced: Sequence[int] = (), cache: Cache | None = None
+) -> PreparedCase:
+    """The case with what its strokes and finished slices imply, to be cut into patches with the rest.
 
     Args:
         case: a training case.
-        stroked: the labels of which some region is strokes; without any the case is returned unchanged.
+        stroked: the labels of which some region is strokes.
+        sliced: those of which slices are finished and nothing else; without any of both the case is returned unchanged.
         cache: keeps the result on disk; without it, or for a case in memory, it is computed at each call.
     """
-    if not stroked:
+    if not (stroked or sliced):
         return case
 
     def make() -> Made:
-        """What all stroked labels say, for the cache."""
-        known, labels = case.known(), np.asarray(case.labels)
+        """What all these labels say, for the cache."""
+        known, labels, image = case.known(), np.asarray(case.labels), np.asarray(case.image)
         implied, parts = np.zeros((len(case.label_set), *case.shape), bool), []
-        for c in stroked:
+        for c in (*stroked, *sliced):
             target = label_mask(labels, case.label_set, c)
             positive, negative = known[c] & target, known[c] & ~target
+            if c in sliced:
+                implied[c] = looks_otherwise(image, positive) & ~known[c]
+                continue
             implied[c], count = what_strokes_say(positive, negative, case.grid.spacing)
-            implied[c] |= _looks_otherwise_in_box(np.asarray(case.image), positive, negative)
+            implied[c] |= _looks_otherwise_in_box(image, positive, negative)
             parts += [(c, count)] if count else []
         return {"implied": pack(implied)}, {"parts": parts}
 
@@ -69,6 +78,7 @@ def with_implied(case: PreparedCase, stroked: Sequence[int], cache: Cache | None
         image = case.arrays["image"]
         key = image.entry if isinstance(image, StoredArray) else None
         ingredients = {"version": VERSION, "image": key, "labels": case.key, "stroked": list(stroked)}
+        ingredients |= {"sliced": list(sliced)} if sliced else {}
         entry = cache.entry("implied", ingredients, make)
         array, meta = entry.array("implied"), entry.meta
     assert array is not None

@@ -1,4 +1,4 @@
-"""How a label looks in one case, as far as its strokes tell. Ours.
+"""How a label looks in one case, as far as its strokes or finished slices tell. Ours.
 
 The same organ in the same volume has the same intensities throughout, more or less: a voxel that is far darker or
 brighter than everything that was stroked of a label is not that label. That is wrong for about one in 200 of a label's

@@ -122,7 +122,7 @@ def prepare_case(
         labels.key,
     )
     if not people_only:
-        prepared = with_implied(prepared, _stroked(case, project.label_set), own)
+        prepared = with_implied(prepared, *_in_part(case, project.label_set), own)
     return with_distance(prepared, config.distance_mm, own) if config.distance == "volume" else prepared
 
 
@@ -223,10 +223,11 @@ def _labels_on_grid(
     return label_arrays(layers, label_set, said, regions, None if ignore is None else on_grid(ignore).astype(bool))
 
 
-def _stroked(case: Case, label_set: LabelSet) -> list[int]:
-    """The labels of which some region is strokes."""
-    regions = (case.annotation(name).regions for name in label_set.names)
-    return [c for c, found in enumerate(regions) if any(r.kind is RegionKind.STROKES for r in found)]
+def _in_part(case: Case, label_set: LabelSet) -> tuple[list[int], list[int]]:
+    """The labels of which some region is strokes, and those of which all regions are slices."""
+    kinds = [{region.kind for region in case.annotation(name).regions} for name in label_set.names]
+    stroked = [c for c, found in enumerate(kinds) if RegionKind.STROKES in found]
+    return stroked, [c for c, found in enumerate(kinds) if found == {RegionKind.SLICES}]
 
 
 def _stroke_files(case: Case) -> list[str]:

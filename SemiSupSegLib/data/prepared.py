@@ -112,7 +112,7 @@ class PreparedCase:
         return unpack(_opened(self.arrays["pseudo"]), box or self.everything) if self.has_pseudo else None
 
     def implied(self, box: Box | None = None) -> NDArray[np.bool_] | None:
-        """(K, *box): where strokes imply that a label is not, see :mod:`.implied`; None without strokes."""
+        """(K, *box): where it is implied that a label is not, see :mod:`.implied`; None where nothing is."""
         return unpack(_opened(self.arrays["implied"]), box or self.everything) if "implied" in self.arrays else None
 
     @property

@@ -14,6 +14,7 @@ from ..project.labels import LabelSet
 from .appearance import draw_appearance
 from .augment import draw_deformation
 from .distance import crop_distances
+from .mirror import Mirror
 from .patch import Patch, cut
 from .prepared import PreparedCase
 from .sampler import Sampler, generator
@@ -42,6 +43,7 @@ class PatchSource(Dataset[Patch]):
         self.seed, self.batch_size = seed, batch_size
         self.sampler = Sampler(self.cases, config, batch_size=batch_size, seed=seed)
         self._first = replace(config, patch_size=config.first_patch_size or config.patch_size)
+        self._mirror = Mirror(label_set)
         self._masks = [name for name in ("pseudo", "implied") if any(name in case.arrays for case in self.cases)]
 
     def __getitem__(self, index: int) -> Patch:
@@ -55,6 +57,8 @@ class PatchSource(Dataset[Patch]):
         place = self.sampler.draw(index, deformation.size_before_turns(config.patch_size), mixed=mixed)
         case = self.cases[place.case]
         patch = cut(case, place.start, config.patch_size, deformation)
+        if config.mirrored and generator(self.seed, index, 4).random() < 0.5:
+            patch = self._mirror.apply(patch)
         appearance = draw_appearance(generator(self.seed, index, 2), config)
         patch = replace(patch, image=appearance.apply(patch.image, padding=case.padding))
         # Every batch of a run has the same tensors: a loss that one process leaves out would let the others wait.
@@ -62,6 +66,6 @@ class PatchSource(Dataset[Patch]):
         missing: dict[str, Any] = {name: nothing.clone() for name in self._masks if getattr(patch, name) is None}
         patch = replace(patch, **missing)
         if config.distance == "crop" and case.annotated.any():
-            sdm = crop_distances(patch.labels.numpy(), self.label_set, case.annotated)
+            sdm = crop_distances(patch.labels.numpy(), self.label_set, patch.case.annotated)
             patch = replace(patch, sdm=torch.from_numpy(sdm))
         return patch

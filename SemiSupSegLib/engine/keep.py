@@ -7,6 +7,7 @@ ended without.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 from ..config import Config
 from ..data.prepare import prepare
@@ -18,15 +19,19 @@ from ..project.models import promoted_model
 from ..project.project import Project
 from .checkpoint import Checkpoint, load_checkpoint
 from .model import Model
+from .parts import slice_parts
 from .promote import Verdict, promote
 from .reporter import Reporter
+from .seen import look
 from .state import predicting_weights
-from .threshold import SHARE, shifts, with_shifts
+from .threshold import shifts, with_shifts
 
 __all__ = ["MODEL_FOLDER", "check_learnt", "keep", "keep_best", "model_of", "offer"]
 
 MODEL_FOLDER = "model"
 """Inside the run's folder: what it learnt."""
+SHARE = 0.05
+"""Of the training's time that looking at annotated cases may take; at least one is looked at."""
 
 
 def model_of(checkpoint: Checkpoint, run: Run, name: str, label_set: LabelSet) -> Model:
@@ -67,23 +72,30 @@ def keep(run: Run, project: Project, reporter: Reporter, *, moves: bool = True) 
     model = model_of(checkpoint, run, name, project.label_set)
     model.check_labels(project.label_set)
     if moves and not model.config.options.get("paper"):
-        model = _moved(model, project, reporter, seconds=SHARE * float(checkpoint.state["elapsed"]))
+        model = _adjusted(model, project, reporter, seconds=SHARE * float(checkpoint.state["elapsed"]))
     folder = run.folder / MODEL_FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was killed right here
     model.save(folder)
     return model
 
 
-def _moved(model: Model, project: Project, reporter: Reporter, *, seconds: float) -> Model:
-    """The model with its thresholds where they suit the annotated cases best; as it is where they cannot be read."""
+def _adjusted(model: Model, project: Project, reporter: Reporter, *, seconds: float) -> Model:
+    """The model with its thresholds where they suit the annotated cases best, and with the parts of labels that are
+    finished in slices alone; as it is where the cases cannot be read."""
     if model.label_set != project.label_set:  # labels came or went since; its channels are not those of the cases
         return model
-    reporter.alive("moving thresholds")
+
+    def alive() -> None:
+        reporter.alive("moving thresholds")
+
+    alive()
     try:
         cases = [case for case in prepare(project, model.config.data) if case.annotated.any()]
     except SemiSupSegError:  # a case went while it trained; what was learnt must not go with it
         return model
-    return with_shifts(model, shifts(model, cases, seconds=seconds, alive=lambda: reporter.alive("moving thresholds")))
+    seen = look(model, cases, seconds=seconds, alive=alive)
+    model = with_shifts(model, shifts(seen, model.label_set))
+    return replace(model, parts={**slice_parts(seen, cases, model), **model.parts})
 
 
 def offer(project: Project, model: Model, reporter: Reporter) -> Verdict:

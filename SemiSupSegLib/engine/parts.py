@@ -2,7 +2,9 @@
 
 An organ that is one piece in every annotated case is one piece in the next: what else was predicted, far away, is
 most often wrong. Where the cases do not agree (lesions), or one alone shows the organ, nothing is known of its parts.
-Strokes show parts too: those that lie near each other are of one.
+Strokes show parts too: those that lie near each other are of one. Finished slices do not, as nobody sees what connects
+them; but a model that has learnt from them does, and which of its parts lie on something finished tells them apart from
+what it found by mistake.
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ from numpy.typing import NDArray
 
 from ..data.prepare import PreparedCase
 from ..project.annotation import label_mask
-from ..project.components import count_parts, numbered_parts
+from ..project.components import SPECK, count_parts, numbered_parts
+from ..project.labels import LabelSet
+from .model import Model
+from .seen import Seen
 
-__all__ = ["PART_ML", "agreed_parts", "annotated_parts", "largest_parts", "most_parts"]
+__all__ = ["PART_ML", "agreed_parts", "annotated_parts", "largest_parts", "most_parts", "slice_parts"]
 
 PART_ML = 0.1
 """A predicted piece counts as a part from this volume on; less is speckle."""
@@ -44,6 +49,40 @@ def annotated_parts(cases: Sequence[PreparedCase]) -> list[list[int]]:
         for channel, parts in case.stroke_parts.items():
             found[channel].append(parts)
     return found
+
+
+def slice_parts(seen: Sequence[Seen], cases: Sequence[PreparedCase], model: Model) -> dict[str, int]:
+    """Number of parts of each label that is finished in slices alone, by name: the predicted parts in which some of
+    what people drew lies, where the cases agree.
+
+    Args:
+        seen: annotated cases, as the model predicts them.
+        cases: all annotated cases.
+        model: with its thresholds moved.
+    """
+    label_set, found = model.label_set, {}
+    moved = np.array([model.moved.get(name, 0.0) for name in label_set.names])
+    proposed = [each.proposed(moved, label_set) for each in seen]
+    for channel, name in enumerate(label_set.names):
+        if any(case.everywhere[channel] or channel in case.stroke_parts for case in cases):
+            continue
+        pairs = zip(seen, proposed, strict=True)
+        counts = [_parts_drawn_on(one, its[channel], channel, label_set) for one, its in pairs if one.shown[channel]]
+        agreed = agreed_parts([[count for count in counts if count]])[0]
+        if agreed is not None:
+            found[name] = agreed
+    return found
+
+
+def _parts_drawn_on(seen: Seen, proposed: NDArray[np.bool_], channel: int, label_set: LabelSet) -> int:
+    """In how many parts of a proposal some of the label was drawn; 0 where the model missed most of that."""
+    drawn = seen.drawn(channel, label_set) & proposed
+    if 2 * drawn.sum() < seen.whole[channel] or not drawn.any():
+        return 0
+    mask = np.zeros(seen.near.shape, bool)
+    mask[seen.near] = proposed
+    counts = np.bincount(numbered_parts(mask)[seen.near][drawn])[1:]
+    return int((counts >= SPECK * counts.sum()).sum())
 
 
 def most_parts(annotated: Sequence[Sequence[int]]) -> list[int | None]:

@@ -17,6 +17,7 @@ from ..networks.backbones import strides_of
 from ..project.cases import Case
 from ..project.project import Project
 from .device import choose_device
+from .symmetry import is_symmetric
 from .training_grid import median_extent, training_spacing
 from .training_patch import DEEPEST, covering_patch, halvings
 from .wishes import split_options, with_wishes
@@ -124,6 +125,7 @@ def plan(
         spacing=grid_mm,
         patch_size=covering_patch(volume, grid_mm, multiple, chosen.patch_voxels),
         first_patch_size=covering_patch(volume, grid_mm, multiple, chosen.patch_voxels / FIRST),
+        mirrored=not options.get("paper") and is_symmetric(cases, project.label_set),
         intensity="ct" if all(c.modality == "CT" for c in project.train_cases()) else "zscore",
     )
     train = TrainConfig(

@@ -31,7 +31,8 @@ Progress = Callable[[float], None]
 
 def predictor(model: Model, *, device: str = "auto", memory_gb: float | None = None) -> Inference:
     """The model's network, made ready once for any number of volumes; arguments as of :class:`~.volume.Inference`."""
-    return Inference(model.segmentor(), model.config, device=device, memory_gb=memory_gb)
+    names = model.label_set.names
+    return Inference(model.segmentor(), model.config, device=device, memory_gb=memory_gb, names=names)
 
 
 def predict_volume(

@@ -11,20 +11,16 @@ they have been moved to is what each is moved against in the next pass.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.prepare import PreparedCase
 from ..project.labels import LabelSet
 from .decision import needed
-from .device import choose_device
 from .model import Model
-from .probe import probe_here
-from .volume import Inference
+from .seen import Seen, logit
 
 __all__ = ["best_shift", "shifts", "with_shifts"]
 
@@ -32,18 +28,10 @@ SHIFTS = np.linspace(-4.0, 4.0, 81)
 """Of a logit: what was 0.02 may become 0.5, and what was 0.98. Small regions among many labels need it."""
 EQUAL = 0.002
 """Dice that counts as the same: of shifts that differ by no more, the smallest is taken."""
-CASES = 4
-"""Annotated cases that are looked at for each label, at most."""
 PASSES = 4
 """Over all labels. With 138 of them two give a Dice of 0.456, four 0.467 (``Testing/benchmarks/README.md``)."""
 PIECE = 1 << 16
 """Voxels that are looked at in one go: their probabilities are needed in several copies."""
-SHARE = 0.05
-"""Share of the training's time that this may take; at least one case is looked at."""
-NEARLY = 0.9
-"""Share of a slice, or of what is known, that counts as all of it: resampled slices have rims."""
-SMALL = 0.006
-"""A probability below it is proposed with no shift: its logit is 4 below that of the lowest that ever is."""
 HEAD = "head.bias"
 
 Floats = NDArray[np.floating]
@@ -58,39 +46,17 @@ def with_shifts(model: Model, found: dict[str, float]) -> Model:
     return replace(model, weights={**model.weights, HEAD: bias}, moved=dict(found))
 
 
-def shifts(
-    model: Model,
-    cases: Sequence[PreparedCase],
-    *,
-    seconds: float = np.inf,
-    alive: Callable[[], None] = lambda: None,
-) -> dict[str, float]:
+def shifts(seen: Sequence[Seen], label_set: LabelSet) -> dict[str, float]:
     """What to add to each label's logit; only labels for which that is not 0.
 
     Args:
-        model: as trained.
-        cases: prepared on its grid. A label counts where it is annotated everywhere (or absent) or in whole slices:
-            strokes do not say how large it is.
-        seconds: no further case is looked at after them.
-        alive: called between cases.
+        seen: annotated cases, as the model predicts them.
+        label_set: the model's.
     """
-    names = model.label_set.names
-    device, _ = choose_device(model.config.train.device)
-    inference = Inference(model.segmentor(), model.config, device=device, probed=probe_here(model.config, device))
-    seen: list[_Seen] = []
-    count, begin = np.zeros(len(names), int), time.monotonic()
-    for case in sorted(cases, key=lambda c: -int(c.annotated.sum())):
-        shown = _shown(case, case.known())
-        if not (shown & (count < CASES)).any():
-            continue
-        alive()
-        seen.append(_Seen.of(case, shown, inference.run(case.image, len(names)).probability))
-        count += shown
-        if time.monotonic() - begin > seconds:
-            break
+    names = label_set.names
     moved, whole = np.zeros(len(names)), sum((case.whole * case.shown for case in seen), np.zeros(len(names)))
     for _ in range(PASSES if seen else 0):
-        found, true = np.sum([case.counts(moved, model.label_set) for case in seen], axis=0)
+        found, true = np.sum([_counts(case, moved, label_set) for case in seen], axis=0)
         moved = np.array([best_shift(*counted) for counted in zip(found, true, whole, strict=True)])
     return {name: float(shift) for name, shift in zip(names, moved, strict=True) if shift}
 
@@ -110,65 +76,25 @@ def best_shift(found: NDArray[np.floating], true: NDArray[np.floating], whole: f
     return round(float(best[np.abs(best).argmin()]), 6)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What a model says of a case, in the N voxels in which some label has a chance."""
-
-    probability: Floats
-    """(K, N), as trained."""
-    layers: NDArray[np.integer]
-    """(L, N) what people drew."""
-    shown: NDArray[np.bool_]
-    """(K,) labels that the case can say something about."""
-    known: dict[int, NDArray[np.bool_]]
-    """(N,) of those that are not known everywhere."""
-    whole: NDArray[np.integer]
-    """(K,) known voxels of each label in all of the case."""
-
-    @classmethod
-    def of(cls, case: PreparedCase, shown: NDArray[np.bool_], probability: Floats) -> _Seen:
-        """With the probabilities of all of the case, (K, *S)."""
-        known, labels, near = case.known(), np.asarray(case.labels), (probability >= SMALL).any(axis=0)
-        partly = {int(c): known[c][near] for c in np.flatnonzero(shown & ~known.all(axis=(1, 2, 3)))}
-        whole = [int((known[c] & (labels[p.layer] == p.value)).sum()) for c, p in enumerate(case.label_set.places)]
-        return cls(probability[:, near], labels[:, near], shown, partly, np.array(whole))
-
-    def counts(self, moved: Floats, label_set: LabelSet) -> tuple[Floats, Floats]:
-        """(K, shifts) twice: the voxels that would be proposed of each label while the others are where they were
-        moved to, and how many of them are the label."""
-        counted = np.zeros((2, len(moved), len(SHIFTS)))
-        for start in range(0, self.probability.shape[1], PIECE):
-            piece = slice(start, start + PIECE)
-            for layer in range(label_set.n_layers):
-                members = [c for c, place in enumerate(label_set.places) if place.layer == layer]
-                own = _logit(self.probability[members, piece].astype(np.float32))
-                others = 1 / (1 + np.exp(-(own + moved[members, np.newaxis].astype(np.float32))))
-                for c, logit, limit in zip(members, own, needed(others), strict=True):
-                    if self.shown[c]:
-                        known = self.known[c][piece] if c in self.known else np.ones(len(logit), bool)
-                        right = known & (self.layers[layer, piece] == label_set.places[c].value)
-                        lacks = _logit(limit) - logit
-                        counted[:, c] += [_below(lacks[known]), _below(lacks[right])]
-        return counted[0], counted[1]
-
-
-def _logit(probability: Floats) -> Floats:
-    p = np.clip(probability, 1e-4, 1 - 1e-4)
-    return np.asarray(np.log(p / (1 - p)))
+def _counts(case: Seen, moved: Floats, label_set: LabelSet) -> tuple[Floats, Floats]:
+    """(K, shifts) twice: the voxels that would be proposed of each label while the others are where they were moved
+    to, and how many of them are the label."""
+    counted = np.zeros((2, len(moved), len(SHIFTS)))
+    for start in range(0, case.probability.shape[1], PIECE):
+        piece = slice(start, start + PIECE)
+        for layer in range(label_set.n_layers):
+            members = [c for c, place in enumerate(label_set.places) if place.layer == layer]
+            own = logit(case.probability[members, piece].astype(np.float32))
+            others = 1 / (1 + np.exp(-(own + moved[members, np.newaxis].astype(np.float32))))
+            for c, its, limit in zip(members, own, needed(others), strict=True):
+                if case.shown[c]:
+                    known = case.known[c][piece] if c in case.known else np.ones(len(its), bool)
+                    right = known & (case.layers[layer, piece] == label_set.places[c].value)
+                    lacks = logit(limit) - its
+                    counted[:, c] += [_below(lacks[known]), _below(lacks[right])]
+    return counted[0], counted[1]
 
 
 def _below(lacks: Floats) -> NDArray[np.integer]:
     """For each shift, how many voxels it lifts over what they lack."""
     return np.searchsorted(np.sort(lacks[lacks < SHIFTS[-1]]), SHIFTS, side="left")
-
-
-def _shown(case: PreparedCase, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(K,): the case shows how large the label is, in all of the volume or in whole slices of it."""
-    partial = [c in case.region_channels and _whole_slices(known[c]) for c in range(len(known))]
-    return np.asarray(case.everywhere | partial)
-
-
-def _whole_slices(known: NDArray[np.bool_]) -> bool:
-    """Whether nearly all of what is known, (*S), lies in slices across an axis that are known nearly everywhere."""
-    shares = [known.mean(axis=tuple(a for a in range(known.ndim) if a != axis)) for axis in range(known.ndim)]
-    return any(share[share >= NEARLY].sum() >= NEARLY * share.sum() > 0 for share in shares)

@@ -16,7 +16,7 @@ from ..config import Preset
 from ..project.cases import Case
 from ..project.geometry import ras_extent
 from ..project.labels import LabelSet
-from ..project.volumes import complete_volumes
+from ..project.volumes import complete_volumes, sliced_volumes
 
 __all__ = ["median_extent", "training_spacing"]
 
@@ -59,9 +59,12 @@ def training_spacing(cases: Sequence[Case], label_set: LabelSet, preset: Preset)
 
 def _wanted_voxels(volume_mm3: float, cases: Sequence[Case], label_set: LabelSet, preset: Preset) -> float:
     """Voxels of a typical volume at which the smallest label has enough of them, within the preset's bounds; the
-    most where nobody finished any label (strokes do not tell how large an organ is)."""
+    most where nobody finished any label, nor two slices of one (strokes do not tell how large an organ is)."""
     measured = cases[:: -(-len(cases) // LOOKED_AT)]
-    sizes = [complete_volumes(measured, label_set, name) for name in label_set.names]
+    sizes = [
+        complete_volumes(measured, label_set, name) or sliced_volumes(measured, label_set, name)
+        for name in label_set.names
+    ]
     medians = [float(np.median(found)) for found in sizes if found]
     if not medians:
         return preset.most_voxels

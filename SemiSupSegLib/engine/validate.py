@@ -61,8 +61,10 @@ def validate(
         names: the segmentor's labels in channel order; all of the project's when None.
         measure: further measures of a case's probabilities, (K, *S) float32.
     """
-    channels = [label_set.index(name) for name in (label_set.names if names is None else names)]
-    inference = Inference(segmentor, config, device="cuda" if probed.device == "cuda" else "cpu", probed=probed)
+    names = label_set.names if names is None else names
+    channels = [label_set.index(name) for name in names]
+    device = "cuda" if probed.device == "cuda" else "cpu"
+    inference = Inference(segmentor, config, device=device, probed=probed, names=names)
     both, either = np.zeros(len(label_set)), np.zeros(len(label_set))
     positive = np.zeros(len(label_set))
     measured: list[dict[str, float]] = []

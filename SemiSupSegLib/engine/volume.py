@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import Config
+from ..data.mirror import mean_of_both
 from ..errors import RunError
 from ..networks.segmentor import Segmentor
+from ..project.laterality import counterparts
 from .backoff import is_out_of_memory
 from .device import choose_device
 from .model import Model
@@ -84,6 +86,8 @@ class Inference:
         device: ``auto``, ``cpu`` or ``cuda``.
         memory_gb: what inference may take; None: at most :data:`LARGEST_BUDGET_GB` and half of what is free.
         probed: what the probe found for this machine; None runs it.
+        names: of the labels that the segmentor predicts, where it shall look at the mirror image of each window, too,
+            if it was trained on mirrored cases: left and right are then exchanged back, and the mean of both is taken.
 
     Raises:
         RunError: ``cuda`` was asked for and cannot be used.
@@ -97,11 +101,13 @@ class Inference:
         device: str = "auto",
         memory_gb: float | None = None,
         probed: Probe | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         self.device, self.reason = choose_device(device)
         self.probed = probed or probe(config, torch.device(self.device))
         self.segmentor = cast(Segmentor, prepare_network(segmentor, self.probed).to(self.device).eval())
         self.config = config
+        self.others = counterparts(names) if config.data.mirrored else ()
         self.memory_gb = memory_gb or _budget_gb(self.device)
 
     def windows(self, size: Size, labels: int, share: float = 1.0) -> Windows:
@@ -189,6 +195,14 @@ class Inference:
         return Statistics(totals[0], totals[1] if masks is not None else None)
 
     def _statistics(self, image: Tensor, masks: Tensor | None) -> tuple[Tensor, ...]:
+        """As :meth:`_one_way`, or the mean of it and of what the mirror image gives."""
+        found = self._one_way(image, masks)
+        if not self.others:
+            return found
+        turned = self._one_way(image.flip(-3), masks)
+        return tuple(mean_of_both(own, other, self.others) for own, other in zip(found, turned, strict=True))
+
+    def _one_way(self, image: Tensor, masks: Tensor | None) -> tuple[Tensor, ...]:
         """(K, *window) probability and, for dropout passes, entropy; in float32 where bfloat16 gave no finite
         numbers.
         """
@@ -207,7 +221,7 @@ class Inference:
 
 def predict_prepared(model: Model, prepared: PreparedCase, *, device: str = "auto") -> NDArray[np.float32]:
     """Deterministic probabilities (K, X, Y, Z) of a case that is prepared for training, K of the model's label set."""
-    inference = Inference(model.segmentor(), model.config, device=device)
+    inference = Inference(model.segmentor(), model.config, device=device, names=model.label_set.names)
     return inference.run(prepared.image, len(model.label_set)).probability.astype(np.float32)
 
 

@@ -37,8 +37,8 @@ class MethodConfig:
     dice_weight: float = 1.0
     """Weight of the soft Dice term beside the cross-entropy, >= 0; 0 is SMILE as published."""
     implied_weight: float = 1.0
-    """Weight of the cross-entropy where strokes imply that a label is not (``data/implied.py``), >= 0; 0 is as
-    published."""
+    """Weight of the cross-entropy where strokes or finished slices imply that a label is not (``data/implied.py``),
+    >= 0; 0 is as published."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,14 +214,14 @@ class Method:
         return terms
 
     def scored(self, batch: Batch) -> Tensor:
-        """(B, K, *S) bool: what counts for Dice: what is known of annotated labels, and where strokes imply that they
+        """(B, K, *S) bool: what counts for Dice: what is known of annotated labels, and where it is implied that they
         are not, as the few voxels of strokes say little of how large a label is."""
         scored = batch.known & batch.annotated[(..., *(None,) * (batch.known.ndim - 2))]
         implied = self.implied(batch)
         return scored if implied is None else scored | implied
 
     def implied(self, batch: Batch) -> Tensor | None:
-        """(B, K, *S) bool: where strokes imply that a label is not; None without strokes, or when that has no
+        """(B, K, *S) bool: where it is implied that a label is not; None where nothing is, or when that has no
         weight."""
         return batch.ruled_out if self.config.implied_weight else None
 

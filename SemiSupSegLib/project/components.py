@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .geometry import Grid, image_from_kji
 
-__all__ = ["count_parts", "numbered_parts"]
+__all__ = ["SPECK", "count_parts", "numbered_parts"]
 
 SPECK = 0.02
 """Share of a mask's voxels below which a part is a slip of the brush."""

@@ -5,7 +5,8 @@ listed there, so one without voxels was looked for and is *absent*; without it, 
 overrides both.
 
 A file with voxels "not annotated" (value 255 in ``scribbles/``, nnU-Net's *ignore*) holds strokes: every other voxel,
-background included, is a statement, and all labels are *partial* in that region.
+background included, is a statement, and all labels are *partial* in that region. Where these are whole slices along k
+and nothing else, the region is said to be finished slices.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class PlannedCase:
     """Names that have voxels in the file."""
     declared: tuple[str, ...] = ()
     """Names that the file or ``dataset.json`` speaks of."""
-    strokes: bool = False
+    region: Region | None = None
+    """The part of the volume that the file speaks of; None: all of it."""
     overlaps: frozenset[frozenset[str]] = frozenset()
     """Pairs of names that share voxels."""
     styles: dict[str, Label] = field(default_factory=dict)
@@ -167,13 +169,20 @@ def _read(case: PlannedCase, dataset: Dataset, taken: Collection[str]) -> Planne
             case,
             found=tuple(name for name, voxels in source.voxels.items() if voxels),
             declared=tuple(dataset.names.values()) or tuple(source.places),
-            strokes=source.annotated is not None,
+            region=_region(source),
             overlaps=frozenset(source.overlaps()),
             styles=source.styles,
             annotations={},
         )
     except SemiSupSegError as error:
         return replace(case, problem=str(error))
+
+
+def _region(source: LabelSource) -> Region | None:
+    if source.annotated is None:
+        return None
+    slices = source.annotated_slices
+    return Region(RegionKind.SLICES, slices) if slices else Region(RegionKind.STROKES, file=SCRIBBLES)
 
 
 def _modality(volume: Volume) -> str:
@@ -225,8 +234,8 @@ def _said(case: PlannedCase, labels: LabelSet, missing: Missing, planned: Sequen
     spoken = {named[labels.index(name)] for name in case.declared}
     if missing == "absent":
         spoken |= {named[labels.index(name)] for other in planned if not other.problem for name in other.declared}
-    if case.strokes:
-        said = dict.fromkeys(spoken | found, Annotation(State.PARTIAL, (Region(RegionKind.STROKES, file=SCRIBBLES),)))
+    if case.region:
+        said = dict.fromkeys(spoken | found, Annotation(State.PARTIAL, (case.region,)))
     else:
         said = dict.fromkeys(found, Annotation(State.COMPLETE))
         if missing == "absent":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import SemiSupSegError
+from .annotation import RegionKind
 from .atomic import WriteError
 from .folders import Dataset
 from .geometry import Grid
@@ -51,7 +52,8 @@ def _write(project: Project, case: PlannedCase, dataset: Dataset, who: str) -> N
         grid = Grid.of(image)
         source = LabelSource.read(case.pair.labels, dataset.names, grid, not_annotated=dataset.not_annotated)
         labels = source.arranged(project.label_set, case.said)
-        strokes = {SCRIBBLES: source.annotated} if source.annotated is not None else {}
+        stroked = case.region is not None and case.region.kind is RegionKind.STROKES
+        strokes = {SCRIBBLES: source.annotated} if stroked and source.annotated is not None else {}
     project.add_case(
         case.id, image, labels=labels, annotations=case.said, modality=case.modality, split=case.split, strokes=strokes,
         who=who,

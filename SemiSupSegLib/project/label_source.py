@@ -77,6 +77,18 @@ class LabelSource:
             raise ProjectError(msg)
         return cls(path.name, layers, places, _styles(path), ~blank if blank.any() else None)
 
+    @property
+    def annotated_slices(self) -> tuple[tuple[int, int], ...]:
+        """First and last k of each run of slices that are :attr:`annotated`, where these are whole slices and nothing
+        else; nothing otherwise."""
+        if self.annotated is None:
+            return ()
+        done = self.annotated.all(axis=(1, 2))
+        if not done.any() or self.annotated[~done].any():
+            return ()
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], done, [False]])))
+        return tuple((int(first), int(end) - 1) for first, end in edges.reshape(-1, 2))
+
     @cached_property
     def voxels(self) -> dict[str, int]:
         """Number of voxels of each label; 0 for a segment that is declared but empty."""

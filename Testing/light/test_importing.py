@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from SemiSupSegLib.errors import ProjectError
-from SemiSupSegLib.project.annotation import RegionKind, State, label_mask
+from SemiSupSegLib.project.annotation import Region, RegionKind, State, label_mask
 from SemiSupSegLib.project.folders import find_pairs, read_dataset
 from SemiSupSegLib.project.geometry import Grid, image_from_kji
 from SemiSupSegLib.project.images import write_volume
@@ -414,6 +414,30 @@ def test_strokes_make_every_listed_label_partial_where_there_is_a_stroke(a_folde
     for channel in (0, 1):
         np.testing.assert_array_equal(known[channel], scribbles() != 255)
     assert case.labels(project.label_set).max() == 2
+
+
+def test_where_whole_slices_were_annotated_these_are_finished(a_folder):
+    labels = np.full(GRID.shape, 255, np.uint8)
+    labels[[1, 2, 4]] = 0
+    labels[2, 1:3, 1:3], labels[4, 2, 2] = 1, 2
+    write(a_folder / "scribbles/a.nii.gz", labels)
+    plan = planned(a_folder, labels_folder="scribbles")
+    project = Project.create(a_folder.parent / "project", label_set=plan.label_set)
+    write_import(project, plan, who="ann")
+    case = project.case("a")
+    for name in ("liver", "spleen"):
+        assert case.annotation(name).regions == (Region(RegionKind.SLICES, ((1, 2), (4, 4))),)
+    np.testing.assert_array_equal(case.known(project.label_set), [labels != 255] * 2)
+    assert not (case.folder / "regions").exists()
+
+
+def test_a_stroke_beside_whole_slices_makes_all_of_it_strokes(a_folder):
+    labels = scribbles()
+    labels[2] = 0
+    write(a_folder / "scribbles/a.nii.gz", labels)
+    plan = planned(a_folder, labels_folder="scribbles")
+    (region,) = plan.cases[0].said["liver"].regions
+    assert region.kind is RegionKind.STROKES
 
 
 def test_nnunets_ignore_label_means_not_annotated(a_folder):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +15,16 @@ from numpy.typing import NDArray
 from SemiSupSegLib.config import DataConfig, NetworkConfig
 from SemiSupSegLib.data.implied import what_strokes_say, with_implied
 from SemiSupSegLib.data.patch import collate, whole
+from SemiSupSegLib.data.prepare import prepare
 from SemiSupSegLib.data.prepared import PreparedCase
 from SemiSupSegLib.data.source import PatchSource
 from SemiSupSegLib.engine.parts import annotated_parts
 from SemiSupSegLib.methods.naive import Naive
 from SemiSupSegLib.methods.smile import Smile
 from SemiSupSegLib.project.annotation import Annotation, Region, RegionKind, State
+from SemiSupSegLib.project.geometry import Grid, image_from_kji
 from SemiSupSegLib.project.labels import LabelSet
+from SemiSupSegLib.project.project import Project
 
 LABELS = LabelSet.from_names(["liver", "spleen"])
 STROKES = Annotation(State.PARTIAL, (Region(RegionKind.STROKES, file="strokes.nii.gz"),))
@@ -125,6 +130,53 @@ def test_what_looks_otherwise_than_the_strokes_is_implied_next_to_them_but_not_b
     assert not implied[0, 13].any()
     assert not implied[0, 21].any()
     assert not implied[1].any()
+
+
+SLICES = Annotation(State.PARTIAL, (Region(RegionKind.SLICES, ((3, 3),)),))
+
+
+def sliced() -> PreparedCase:
+    """A liver through all slices, darker beyond a rim; one slice along Z is finished."""
+    labels = np.zeros((1, 24, 24, 6), np.uint8)
+    labels[0, 8:16, 6:18, 3] = 1
+    region = np.zeros((24, 24, 6), bool)
+    region[..., 3] = True
+    image = np.zeros((1, 24, 24, 6), np.float16)
+    image[0, 18:] = -3.0
+    said = [SLICES, Annotation(State.UNKNOWN)]
+    return PreparedCase.of_arrays("a", image, labels, LABELS, said, regions={0: region})
+
+
+def test_what_looks_otherwise_than_a_finished_slice_is_implied_in_all_of_the_volume() -> None:
+    case = with_implied(sliced(), [], [0])
+    implied = case.implied()
+    assert implied is not None
+    assert implied[0, 18:, :, [0, 1, 2, 4, 5]].all()
+    assert not implied[0, :18].any()
+    assert not implied[0, ..., 3].any()  # what is known needs no hint
+    assert not implied[1].any()
+    assert case.stroke_parts == {}
+
+
+def test_a_stored_case_knows_what_its_slices_imply_and_strokes_beside_them_tell_by_place(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "study", label_set=LABELS)
+    labels = np.zeros((1, 6, 24, 24), np.uint8)
+    labels[0, 3, 6:18, 8:16] = 1
+    values = np.random.default_rng(0).uniform(90, 110, (6, 24, 24)).astype(np.float32)
+    values[..., 18:] -= 60
+    image = image_from_kji(values, Grid((24, 24, 6), (1.0, 1.0, 1.0)))
+    drawn = np.zeros((6, 24, 24), bool)
+    drawn[3, 6:18, 8:16] = True
+    both = Annotation(State.PARTIAL, (*SLICES.regions, *STROKES.regions))
+    add: dict[str, Any] = {"labels": labels, "modality": "MR", "who": "ann"}
+    project.add_case("a", image, annotations={"liver": SLICES}, **add)
+    project.add_case("b", image, annotations={"liver": both}, strokes={"strokes.nii.gz": drawn}, **add)
+    first, second = (case.implied() for case in prepare(project, DataConfig(spacing=(1.0, 1.0, 1.0))))
+    assert first is not None
+    assert first[0, :6, :, [0, 1, 2, 4, 5]].all()  # X runs from right to left
+    assert not first[0, 6:].any()
+    assert second is not None
+    assert not second[0, :6, :, [0, 1, 2, 4, 5]].any()  # one slice says nothing of those beside it
 
 
 def test_a_case_without_strokes_implies_nothing_beside_one_with(stroked: PreparedCase) -> None:

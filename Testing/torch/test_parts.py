@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from SemiSupSegLib.config import Config, TrainConfig
 from SemiSupSegLib.data.prepared import Foreground, PreparedCase
-from SemiSupSegLib.engine.parts import agreed_parts, annotated_parts, largest_parts, most_parts
+from SemiSupSegLib.engine.model import Model
+from SemiSupSegLib.engine.parts import agreed_parts, annotated_parts, largest_parts, most_parts, slice_parts
+from SemiSupSegLib.engine.seen import Seen
 from SemiSupSegLib.engine.selection import Ranked, positives
 from SemiSupSegLib.project.geometry import Grid
 from SemiSupSegLib.project.labels import LabelSet
@@ -66,6 +71,53 @@ def test_parts_count_in_predictions_only_where_two_cases_agree_on_them() -> None
     assert agreed_parts(annotated_parts([one, lesions])) == [1, None]
     assert agreed_parts(annotated_parts([one, alone])) == [1, None]
     assert agreed_parts(annotated_parts([one, one])) == [1, 2]
+
+
+def seen(proposed: NDArray[np.bool_], drawn: NDArray[np.bool_], finished: NDArray[np.bool_]) -> Seen:
+    """A model that is sure of a liver where only some of it was finished; of kidneys it knows nothing."""
+    near = np.ones(SIZE, bool)
+    probability = np.stack([np.where(proposed, 0.9, 0.05), np.zeros(SIZE)]).reshape(2, -1)
+    known = {0: finished.ravel()}
+    whole = np.array([(drawn & finished).sum(), 0])
+    return Seen(near, probability, drawn.astype(np.uint8).reshape(1, -1), np.array([True, False]), known, whole)
+
+
+def a_trained_model(**shifts: float) -> Model:
+    return Model(Config(train=TrainConfig(iterations=1)), KIDNEYS, {}, "run", "last", 1, moved=shifts)
+
+
+def test_of_an_organ_that_is_finished_in_slices_those_predicted_parts_count_that_were_drawn_on() -> None:
+    organ, slices = bars((0, 6)), np.zeros(SIZE, bool)
+    slices[..., 2:4] = True
+    one = seen(bars((0, 6), (9, 18)) & (slices | ~bars((9, 18))), organ, slices)
+    sliced = a_case(organ, bars(), (False, False))
+    assert slice_parts([one, one], [sliced, sliced], a_trained_model()) == {"liver": 1}
+    two = seen(bars((0, 2), (4, 6)), organ, slices)
+    assert slice_parts([two, two], [sliced, sliced], a_trained_model()) == {"liver": 2}
+    assert slice_parts([one, two], [sliced, sliced], a_trained_model()) == {}
+    assert slice_parts([one], [sliced], a_trained_model()) == {}
+
+
+def test_a_model_that_misses_most_of_what_was_drawn_tells_no_parts() -> None:
+    organ, slices = bars((0, 6)), np.ones(SIZE, bool)
+    found = seen(bars((0, 2), (9, 18)), organ, slices)
+    sliced = a_case(organ, bars(), (False, False))
+    assert slice_parts([found, found], [sliced, sliced], a_trained_model()) == {}
+
+
+def test_moved_thresholds_count_when_parts_are_seen() -> None:
+    organ, slices = bars((0, 6)), np.ones(SIZE, bool)
+    bridged = seen(bars((0, 2), (4, 6)), organ, slices)
+    sliced = a_case(organ, bars(), (False, False))
+    assert slice_parts([bridged] * 2, [sliced] * 2, a_trained_model()) == {"liver": 2}
+    assert slice_parts([bridged] * 2, [sliced] * 2, a_trained_model(liver=3.5)) == {"liver": 1}
+
+
+def test_a_case_that_shows_the_whole_organ_or_its_strokes_says_more_than_slices() -> None:
+    organ, slices = bars((0, 6)), np.ones(SIZE, bool)
+    one, sliced = seen(organ, organ, slices), a_case(organ, bars(), (False, False))
+    for better in (a_case(organ, bars(), (True, False)), replace(sliced, stroke_parts={0: 2})):
+        assert slice_parts([one, one], [sliced, sliced, better], a_trained_model()) == {}
 
 
 def test_of_two_parts_the_one_with_more_probability_is_kept() -> None:

@@ -226,6 +226,35 @@ def test_windows_and_the_whole_volume_agree_where_the_network_looks_at_single_vo
 
 
 @pytest.mark.unit
+def test_a_network_that_learnt_from_mirrored_cases_is_asked_about_the_mirror_image_too():
+    """What it says there of the left side is about the right one; of a label without another side it says nothing."""
+
+    class Sided(Corner):
+        """The first label is where it is bright, the second nowhere, the third in the first half along X."""
+
+        def features(self, image: Tensor) -> Tensor:
+            return image
+
+        def probabilities(self, values: Tensor) -> Tensor:
+            half = torch.zeros_like(values)
+            half[:, :, : values.shape[2] // 2] = 1
+            return torch.cat([values, torch.zeros_like(values), half], dim=1)
+
+        def head(self, features: Tensor) -> Tensor:
+            return features
+
+    values = np.random.default_rng(0).uniform(size=(1, 8, 6, 4)).astype(np.float32)
+    names, config = ("left lung", "right lung", "left atrium"), a_config()
+    mirrored = replace(config, data=replace(config.data, mirrored=True))
+    alone = Inference(Sided(), config, device="cpu", names=names).run(values, 3).probability
+    found = Inference(Sided(), mirrored, device="cpu", names=names).run(values, 3).probability
+    np.testing.assert_allclose(alone[0], values[0], atol=1e-3)
+    np.testing.assert_allclose(found[:2], [values[0] / 2] * 2, atol=1e-3)
+    np.testing.assert_array_equal(found[2], alone[2])
+    assert (found[2, :4] == 1).all()
+
+
+@pytest.mark.unit
 def test_windows_of_dropout_passes_share_their_masks(a_model):
     inference = Inference(a_model.segmentor(), a_model.config, device="cpu")
     inference.segmentor.backbone = nn.Identity()  # one voxel at a time, so that windows may be compared with the whole

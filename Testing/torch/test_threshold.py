@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from SemiSupSegLib.config import Config, DataConfig, NetworkConfig, TrainConfig
 from SemiSupSegLib.data.bits import pack
 from SemiSupSegLib.data.prepared import Foreground, PreparedCase
-from SemiSupSegLib.engine import threshold
+from SemiSupSegLib.engine import seen, threshold
 from SemiSupSegLib.engine.decision import decide
 from SemiSupSegLib.engine.model import Model
-from SemiSupSegLib.engine.threshold import SHIFTS, best_shift, shifts, with_shifts
+from SemiSupSegLib.engine.seen import look
+from SemiSupSegLib.engine.threshold import SHIFTS, best_shift, with_shifts
+from SemiSupSegLib.engine.threshold import shifts as shifts_of
 from SemiSupSegLib.project.geometry import Grid
 from SemiSupSegLib.project.labels import LabelSet
 
@@ -35,6 +38,10 @@ def a_model(activation: str = "sigmoid") -> Model:
 
     weights = Segmentor(config.network, labels=2).state_dict()
     return Model(config, LABELS, weights, "run", "last", 1)
+
+
+def shifts(model: Model, cases: list[PreparedCase], **how: Any) -> dict[str, float]:
+    return shifts_of(look(model, cases, **how), model.label_set)
 
 
 def a_case(
@@ -66,7 +73,7 @@ def predicted(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.floating]]:
             self.number += 1
             return type("Statistics", (), {"probability": said[min(self.number, len(said)) - 1].astype(np.float16)})
 
-    monkeypatch.setattr(threshold, "Inference", Said)
+    monkeypatch.setattr(seen, "Inference", Said)
     return said
 
 
@@ -177,7 +184,7 @@ def test_it_ends_in_time_and_looks_at_few_cases(predicted) -> None:
     looked: list[int] = []
     cases = [a_case(halves())] * 9
     shifts(a_model(), cases, alive=lambda: looked.append(1))
-    assert len(looked) == threshold.CASES
+    assert len(looked) == seen.CASES
     looked.clear()
     assert shifts(a_model(), cases, seconds=0, alive=lambda: looked.append(1))
     assert len(looked) == 1

@@ -19,14 +19,15 @@ SIZE = 100
 """Voxels of 2 mm along each axis: 200 mm, 8,000 ml."""
 
 
-def a_project(folder: Path, edge: int, state: State = State.COMPLETE) -> Project:
-    """One case with a cube of ``edge`` voxels; when partial, its slices alone are done."""
+def a_project(folder: Path, edge: int, slices: tuple[int, ...] = ()) -> Project:
+    """One case with a cube of ``edge`` voxels; with slices, these alone are done."""
     project = Project.create(folder / "study", label_set=LabelSet.from_names(["cube"]))
     labels = np.zeros((1, SIZE, SIZE, SIZE), np.uint8)
     labels[0, :edge, :edge, :edge] = 1
     image = image_from_kji(np.zeros(labels.shape[1:], np.float32), Grid((SIZE,) * 3, (2.0, 2.0, 2.0)))
-    regions = () if state is State.COMPLETE else (Region(RegionKind.SLICES, ((0, edge),)),)
-    said = {"cube": Annotation(state, regions)}
+    regions = (Region(RegionKind.SLICES, tuple((k, k) for k in slices)),) if slices else ()
+    labels[0, [k for k in range(SIZE) if slices and k not in slices]] = 0
+    said = {"cube": Annotation(State.PARTIAL if slices else State.COMPLETE, regions)}
     project.add_case("c1", image, labels=labels, annotations=said, modality="CT", who="ann")
     return project
 
@@ -58,8 +59,14 @@ def test_as_many_labels_as_cost_what_the_network_costs_halve_every_number_of_vox
     assert spacing == pytest.approx((5.0 * 2 ** (1 / 3),) * 3, rel=0.01)
 
 
-def test_slices_that_are_done_do_not_tell_how_large_an_organ_is(tmp_path: Path) -> None:
-    assert spacing(a_project(tmp_path, 60, State.PARTIAL)) == pytest.approx((5.0,) * 3, rel=0.01)
+def test_a_few_finished_slices_tell_about_how_large_an_organ_is(tmp_path: Path) -> None:
+    """Of the slices 0 to 39: the area of the first times 39, and twice half of 13 beyond the outermost."""
+    expected = (2.0**3 * 40 * 40 * 52 / 1000) ** (1 / 3)
+    assert spacing(a_project(tmp_path, 40, (0, 13, 26, 39))) == pytest.approx((expected,) * 3, rel=0.01)
+
+
+def test_one_finished_slice_does_not_tell_how_large_an_organ_is(tmp_path: Path) -> None:
+    assert spacing(a_project(tmp_path, 60, (30,))) == pytest.approx((5.0,) * 3, rel=0.01)
 
 
 def test_an_axis_that_is_coarser_already_stays_and_no_axis_gets_finer_than_the_images(tmp_path: Path) -> None:
