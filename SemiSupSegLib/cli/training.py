@@ -127,10 +127,12 @@ def _announcement(project: Project, config: Config, need: Estimate) -> str:
     grid = " × ".join(f"{mm:g}" for mm in config.data.spacing)
     patch = " × ".join(map(str, config.data.patch_size))
     patch += " voxels, smaller ones first," if config.data.first_patch_size else " voxels"
+    sides = ["sides:    the labels are symmetric: mirror images teach, too, with left and right exchanged"]
     return "\n".join((
         f"method:   {config.method} ({config.network.backbone}, patches of {patch} on a grid of {grid} mm)",
         f"cases:    {len(train)} to train on, {annotated} of them annotated; hold-out: {kept}",
         f"labels:   {', '.join(project.label_set.names)}",
+        *(sides if config.data.mirrored else []),
         f"device:   {need.device} ({need.reason})",
         f"estimate: {time}, {need.memory_gb:.1f} GB of memory",
     ))  # fmt: skip

@@ -27,6 +27,7 @@ from SemiSupSegLib.data.prepare import prepare
 from SemiSupSegLib.engine.checkpoint import load_checkpoint
 from SemiSupSegLib.engine.keep import model_of
 from SemiSupSegLib.engine.model import Model
+from SemiSupSegLib.engine.seen import look
 from SemiSupSegLib.engine.threshold import shifts, with_shifts
 from SemiSupSegLib.jobs.run import Run
 from SemiSupSegLib.project.models import promoted_model
@@ -44,7 +45,8 @@ def main() -> None:
         sys.exit(f"expected a project in {args.project}, and images/ and labels/ in {args.test}")
     project = Project.open(args.project)
     trained = as_trained(project)
-    moved = shifts(trained, [c for c in prepare(project, trained.config.data) if c.annotated.any()])
+    annotated = [case for case in prepare(project, trained.config.data) if case.annotated.any()]
+    moved = shifts(look(trained, annotated), trained.label_set)
     published = replace(trained, config=replace(trained.config, options={**trained.config.options, "paper": True}))
     found = [dice(args, model) for model in (published, trained, with_shifts(trained, moved))]
     print("| label | logit moved by | Dice, above 0.5 | the likeliest | the likeliest, moved |\n|---|--:|--:|--:|--:|")
