@@ -46,8 +46,9 @@ def preview_inference(model: Model, *, device: str = "auto", beside_training: bo
             preview takes would make the training's batch smaller; and there half of the threads, not timed anew.
         beside_training: whether a process works on the run.
     """
+    names = model.label_set.names
     if not beside_training or device == "cuda":
-        return Inference(model.segmentor(), model.config, device=device)
+        return Inference(model.segmentor(), model.config, device=device, names=names)
     threads = max(available_threads() // 2, 1)
     beside = Probe("cpu", "float32", channels_last=False, threads=threads, reason="a training is under way")
-    return Inference(model.segmentor(), model.config, device="cpu", probed=beside)
+    return Inference(model.segmentor(), model.config, device="cpu", probed=beside, names=names)

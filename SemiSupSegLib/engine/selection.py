@@ -54,9 +54,11 @@ def ranking(select: Select, model: Model, head: ConfidenceHead | None) -> Callab
         head: what was trained on it, for ``confidence``; otherwise None.
     """
     labels, device, network = len(model.label_set), model.config.train.device, model.segmentor()
+    names = model.label_set.names
     if head is not None:
+        names = ()  # its outputs are labels and, for each, how sure it is
         network = cast(Segmentor, ConfidentSegmentor(network, head))  # as far as inference asks it anything
-    inference = Inference(network, model.config, device=device)
+    inference = Inference(network, model.config, device=device, names=names)
 
     def by_score(image: NDArray[Any]) -> Ranked:
         probability = inference.run(image, labels).probability.astype(np.float32)
