@@ -1,7 +1,7 @@
 """Mirror: a patch as it would be in the patient's mirror image, with left and right labels exchanged.
 
-Most bodies are not symmetric, and a mirrored one teaches what no patient has. Brains, pelves and limbs nearly are:
-there each annotated case teaches twice. ``engine/symmetry.py`` tells which; ``Testing/benchmarks/README.md`` says what
+Most bodies are not symmetric, and a mirrored one teaches what no patient has. Brains nearly are: there each annotated
+case teaches twice. ``engine/symmetry.py`` tells which; ``Testing/benchmarks/README.md`` says what
 it is worth.
 """
 
