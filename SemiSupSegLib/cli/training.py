@@ -127,7 +127,7 @@ def _announcement(project: Project, config: Config, need: Estimate) -> str:
     grid = " × ".join(f"{mm:g}" for mm in config.data.spacing)
     patch = " × ".join(map(str, config.data.patch_size))
     patch += " voxels, smaller ones first," if config.data.first_patch_size else " voxels"
-    sides = ["sides:    the labels are symmetric: mirror images teach, too, with left and right exchanged"]
+    sides = ["sides:    mirror images teach, too, with left and right labels exchanged"]
     return "\n".join((
         f"method:   {config.method} ({config.network.backbone}, patches of {patch} on a grid of {grid} mm)",
         f"cases:    {len(train)} to train on, {annotated} of them annotated; hold-out: {kept}",
