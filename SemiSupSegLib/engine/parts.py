@@ -75,13 +75,23 @@ def slice_parts(seen: Sequence[Seen], cases: Sequence[PreparedCase], model: Mode
 
 
 def _parts_drawn_on(seen: Seen, proposed: NDArray[np.bool_], channel: int, label_set: LabelSet) -> int:
-    """In how many parts of a proposal some of the label was drawn; 0 where the model missed most of that."""
-    drawn = seen.drawn(channel, label_set) & proposed
-    if 2 * drawn.sum() < seen.whole[channel] or not drawn.any():
+    """In how many parts of a proposal some of the label was drawn; 0 where the model missed anything that was drawn,
+    for then it does not know all parts."""
+    drawn = seen.drawn(channel, label_set)
+    if not drawn.any() or drawn.sum() < (1 - SPECK) * seen.whole[channel]:
         return 0
-    mask = np.zeros(seen.near.shape, bool)
-    mask[seen.near] = proposed
-    counts = np.bincount(numbered_parts(mask)[seen.near][drawn])[1:]
+
+    def parts(mask: NDArray[np.bool_]) -> NDArray[np.integer]:
+        """(N,): the part in which each voxel lies."""
+        volume = np.zeros(seen.near.shape, bool)
+        volume[seen.near] = mask
+        return numbered_parts(volume)[seen.near]
+
+    pieces = parts(drawn)
+    sizes, found = np.bincount(pieces)[1:], np.bincount(pieces[proposed], minlength=pieces.max() + 1)[1:]
+    if (2 * found < sizes)[sizes >= SPECK * sizes.sum()].any():
+        return 0
+    counts = np.bincount(parts(proposed)[drawn & proposed])[1:]
     return int((counts >= SPECK * counts.sum()).sum())
 
 

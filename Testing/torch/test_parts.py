@@ -105,6 +105,17 @@ def test_a_model_that_misses_most_of_what_was_drawn_tells_no_parts() -> None:
     assert slice_parts([found, found], [sliced, sliced], a_trained_model()) == {}
 
 
+def test_a_model_that_misses_a_small_part_of_what_was_drawn_tells_no_parts() -> None:
+    """Of two kidneys in one label it has found the large one: one part is not what the label has."""
+    kidneys, slices = bars((0, 6), (12, 14)), np.ones(SIZE, bool)
+    sliced = a_case(kidneys, bars(), (False, False))
+    both, one = seen(bars((0, 6), (12, 14)), kidneys, slices), seen(bars((0, 6)), kidneys, slices)
+    assert slice_parts([both, both], [sliced, sliced], a_trained_model()) == {"liver": 2}
+    assert slice_parts([one, one], [sliced, sliced], a_trained_model()) == {}
+    unseen = replace(both, whole=both.whole + 50)  # some of it lies where the model sees nothing at all
+    assert slice_parts([unseen, unseen], [sliced, sliced], a_trained_model()) == {}
+
+
 def test_moved_thresholds_count_when_parts_are_seen() -> None:
     organ, slices = bars((0, 6)), np.ones(SIZE, bool)
     bridged = seen(bars((0, 2), (4, 6)), organ, slices)
