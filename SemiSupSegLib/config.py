@@ -47,7 +47,7 @@ class DataConfig:
     one takes the time of a short budget (left atrium, 600 steps: Dice 0.78 with all three, 0.83 without)."""
     mirrored: bool = False
     """Whether half of the patches show the patient's mirror image, with left and right labels exchanged. The planner
-    does it where the annotated labels are symmetric, see ``engine/symmetry.py``."""
+    does it where labels and images look the same in a mirror, see ``engine/symmetry.py``."""
     intensity_strength: float = 1.0
     """Scales noise, blur, gamma, contrast and bias-field augmentation; 0 switches them off."""
     foreground: float = 0.67

@@ -1,8 +1,7 @@
 """Mirror: a patch as it would be in the patient's mirror image, with left and right labels exchanged.
 
 Most bodies are not symmetric, and a mirrored one teaches what no patient has. Brains nearly are: there each annotated
-case teaches twice. ``engine/symmetry.py`` tells which; ``Testing/benchmarks/README.md`` says what
-it is worth.
+case teaches twice. ``engine/symmetry.py`` tells which; ``Testing/benchmarks/README.md`` says what it is worth.
 """
 
 from __future__ import annotations
@@ -42,14 +41,17 @@ class Mirror:
             for own, other in enumerate(counterparts(self.label_set.names))
         )
 
+    @cached_property
+    def _tables(self) -> list[NDArray[np.int16]]:
+        return value_tables(self.label_set, self.others)
+
     def apply(self, patch: Patch) -> Patch:
         """The patch with X turned round and sides exchanged.
 
         A label whose other side has no label is unknown in the result: nobody annotated it there. Where it was, nothing
         is valid, for what lies there now has no name.
         """
-        tables = value_tables(self.label_set, self.others)
-        labels = [torch.from_numpy(table)[layer.long()] for table, layer in zip(tables, patch.labels, strict=True)]
+        labels = [torch.from_numpy(t)[layer.long()] for t, layer in zip(self._tables, patch.labels, strict=True)]
         swapped = torch.stack(labels)
         return Patch(
             self._case(patch.case),
@@ -78,7 +80,7 @@ class Mirror:
         """(K, *S) turned round, with its channels exchanged; nothing is added or implied of what has no counterpart."""
         if values is None:
             return None
-        result = values[[own if other is None else other for own, other in enumerate(self.others)]]
+        result = values[_order(self.others)]
         if values.dtype == torch.bool:
             result[[other is None for other in self.others]] = False
         return result.flip(-3)
@@ -92,9 +94,14 @@ def mean_of_both(values: Tensor, of_mirrored: Tensor, others: Sequence[int | Non
         of_mirrored: the same of the volume with X turned round.
         others: each label's counterpart; of those without one the volume alone tells.
     """
-    exchanged = of_mirrored.flip(-3)[[own if other is None else other for own, other in enumerate(others)]]
+    exchanged = of_mirrored.flip(-3)[_order(others)]
     alone = torch.tensor([other is None for other in others], device=values.device)[:, None, None, None]
     return torch.where(alone, values, (values + exchanged) / 2)
+
+
+def _order(others: Sequence[int | None]) -> list[int]:
+    """The channel of each one's counterpart; its own where it has none."""
+    return [own if other is None else other for own, other in enumerate(others)]
 
 
 def value_tables(label_set: LabelSet, others: Sequence[int | None]) -> list[NDArray[np.int16]]:

@@ -9,7 +9,6 @@ volume alone and as they always do. Printed: mean Dice of each label, and the se
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from dataclasses import replace
@@ -17,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench_threshold import dice
+from bench_threshold import dice, read_arguments
 from partial_labels import ALL
 
 from SemiSupSegLib.engine.model import Model
@@ -27,13 +26,7 @@ from SemiSupSegLib.project.project import Project
 
 def main() -> None:
     """Score both, and print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("project", type=Path)
-    parser.add_argument("--test", type=Path, required=True, help="images/, labels/ and dataset.json")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    args = parser.parse_args()
-    if not (args.project / "project.json").is_file() or not (args.test / "images").is_dir():
-        sys.exit(f"expected a project in {args.project}, and images/ and labels/ in {args.test}")
+    args = read_arguments(__doc__)
     folder = promoted_model(Project.open(args.project).models_folder)
     model = None if folder is None else Model.load(folder)
     if model is None or not model.config.data.mirrored:

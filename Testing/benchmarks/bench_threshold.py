@@ -36,13 +36,7 @@ from SemiSupSegLib.project.project import Project
 
 def main() -> None:
     """Score both, and print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("project", type=Path)
-    parser.add_argument("--test", type=Path, required=True, help="images/, labels/ and dataset.json")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    args = parser.parse_args()
-    if not (args.project / "project.json").is_file() or not (args.test / "images").is_dir():
-        sys.exit(f"expected a project in {args.project}, and images/ and labels/ in {args.test}")
+    args = read_arguments(__doc__)
     project = Project.open(args.project)
     trained = as_trained(project)
     annotated = [case for case in prepare(project, trained.config.data) if case.annotated.any()]
@@ -53,6 +47,18 @@ def main() -> None:
     for label in found[0]:
         shift = "" if label == ALL else f"{moved.get(label, 0.0):+.1f}"
         print(f"| {label} | {shift} |", " | ".join(f"{one[label]:.3f}" for one in found), "|")
+
+
+def read_arguments(description: str | None) -> argparse.Namespace:
+    """The command line of a script that tests a project's model, checked."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--test", type=Path, required=True, help="images/, labels/ and dataset.json")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    args = parser.parse_args()
+    if not (args.project / "project.json").is_file() or not (args.test / "images").is_dir():
+        sys.exit(f"expected a project in {args.project}, and images/ and labels/ in {args.test}")
+    return args
 
 
 def as_trained(project: Project) -> Model:
