@@ -161,6 +161,9 @@ class TrainConfig:
     """``auto`` lets a short probe decide per machine."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
+    atlases: bool = True
+    """Whether annotated cases are laid over what the model predicts, where that is found to help at the end of the
+    training; each takes some seconds of every prediction."""
     workers: int = 1
     """Loader processes; 0 loads in the training process."""
     checkpoint_seconds: float = 60.0

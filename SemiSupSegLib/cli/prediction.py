@@ -76,9 +76,10 @@ def _predict(args: argparse.Namespace) -> int:
         model = replace(model, parts={})
     if not args.json:
         what = model.name if model.preview else f"model {model.name} of run {model.run}"
-        print(f"{what}, on {inference.device} ({inference.reason})")
+        laid = f"; {', '.join(model.atlases)} are laid over each volume" if model.atlases else ""
+        print(f"{what}, on {inference.device} ({inference.reason}){laid}")
     if args.images is not None:
-        return _predict_folder(args, model, inference)
+        return _predict_folder(args, project, model, inference)
     return _predict_cases(args, project, model, inference)
 
 
@@ -117,11 +118,19 @@ def _predict_cases(args: argparse.Namespace, project: Project, model: Model, inf
     return 0
 
 
-def _predict_folder(args: argparse.Namespace, model: Model, inference: Inference) -> int:
+def _predict_folder(args: argparse.Namespace, project: Project, model: Model, inference: Inference) -> int:
+    from ..engine.atlases import atlases_of
     from ..engine.predict_many import predict_folder
 
     result = predict_folder(
-        model, args.images, args.output, passes=args.passes, maps=args.maps, inference=inference, on_progress=_percent()
+        model,
+        args.images,
+        args.output,
+        passes=args.passes,
+        maps=args.maps,
+        inference=inference,
+        on_progress=_percent(),
+        atlases=atlases_of(project, model),
     )
     if args.json:
         print_json(

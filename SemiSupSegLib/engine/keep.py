@@ -17,6 +17,7 @@ from ..jobs.run import Run
 from ..project.labels import LabelSet
 from ..project.models import promoted_model
 from ..project.project import Project
+from .atlases import with_atlases
 from .checkpoint import Checkpoint, load_checkpoint
 from .model import Model
 from .parts import slice_parts
@@ -80,8 +81,8 @@ def keep(run: Run, project: Project, reporter: Reporter, *, moves: bool = True) 
 
 
 def _adjusted(model: Model, project: Project, reporter: Reporter, *, seconds: float) -> Model:
-    """The model with its thresholds where they suit the annotated cases best, and with the parts of labels that are
-    finished in slices alone; as it is where the cases cannot be read."""
+    """The model with its thresholds where they suit the annotated cases best, with the parts of labels that are
+    finished in slices alone, and with atlases where they help; as it is where the cases cannot be read."""
     if model.label_set != project.label_set:  # labels came or went since; its channels are not those of the cases
         return model
 
@@ -95,7 +96,13 @@ def _adjusted(model: Model, project: Project, reporter: Reporter, *, seconds: fl
         return model
     seen = look(model, cases, seconds=seconds, alive=alive)
     model = with_shifts(model, shifts(seen, model.label_set))
-    return replace(model, parts={**slice_parts(seen, cases, model), **model.parts})
+    model = replace(model, parts={**slice_parts(seen, cases, model), **model.parts})
+    try:
+        return with_atlases(
+            model, project, cases, seconds=seconds, alive=lambda: reporter.alive("comparing with annotated cases")
+        )
+    except SemiSupSegError:
+        return model
 
 
 def offer(project: Project, model: Model, reporter: Reporter) -> Verdict:

@@ -55,6 +55,11 @@ class Model:
     left out, see :func:`.parts.agreed_parts`."""
     moved: dict[str, float] = field(default_factory=dict)
     """By how much a label's logit was moved in the weights after training, see :mod:`.threshold`."""
+    atlases: tuple[str, ...] = ()
+    """Cases of its project that are laid over what it predicts, see :mod:`.atlases`; where it is used without them, the
+    network predicts alone."""
+    atlas_share: float = 0.0
+    """Share of their votes in what is predicted, [0, 1)."""
     scores: dict[str, Any] = field(default_factory=dict)
     """What the hold-out said: plain JSON."""
     name: str = ""
@@ -116,6 +121,8 @@ class Model:
             "step": self.step,
             "parts": self.parts,
             "moved": self.moved,
+            "atlases": list(self.atlases),
+            "atlas_share": self.atlas_share,
             "scores": self.scores if scores is None else scores,
             "sha256": sha256,
             "label_set": self.label_set.to_json(),
@@ -168,12 +175,22 @@ def _build(cls: type[Model], data: dict[str, Any], folder: Path) -> Model:
             step=int(data["step"]),
             parts={str(name): int(count) for name, count in data.get("parts", {}).items()},
             moved={str(name): float(shift) for name, shift in data.get("moved", {}).items()},
+            atlases=tuple(str(case_id) for case_id in data.get("atlases", ())),
+            atlas_share=_share(data.get("atlas_share", 0.0)),
             scores=dict(data.get("scores", {})),
             name=folder.name,
         )
     except (KeyError, TypeError, ValueError, SafetensorError, ConfigError, ProjectError) as error:
         msg = f"{folder.name}: the model cannot be read ({type(error).__name__}: {error})"
         raise ModelFileError(msg) from error
+
+
+def _share(said: Any) -> float:
+    share = float(said)
+    if not 0 <= share < 1:
+        msg = f"atlas_share {share} is not a share"
+        raise ValueError(msg)
+    return share
 
 
 def _refuse_pickles(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from ..project.adjacency import adjacency
 from ..project.cases import Case
 from ..project.geometry import Grid
 from ..project.project import Project
+from .atlas import Atlas, mix, vote
+from .atlases import atlases_of
 from .decision import takes_likeliest
 from .model import Model
 from .prediction import Prediction
@@ -45,6 +47,7 @@ def predict_volume(
     memory_gb: float | None = None,
     inference: Inference | None = None,
     scratch: Path | None = None,
+    atlases: Sequence[Atlas] = (),
 ) -> Prediction:
     """Predict one volume.
 
@@ -57,6 +60,8 @@ def predict_volume(
         memory_gb: what inference may take; None: a share of what is free.
         inference: from :func:`predictor`, where several volumes are predicted.
         scratch: folder for temporary files of very large volumes.
+        atlases: of the model, from :func:`.atlases.atlases_of`, without the volume's own case; with none the network
+            predicts alone.
 
     Returns:
         The prediction, on the grid of ``image``: of each label as many connected parts as :attr:`.Model.parts` says.
@@ -66,17 +71,21 @@ def predict_volume(
     """
     inference = inference or predictor(model, device=device, memory_gb=memory_gb)
     values, training = prepare_image(image, model.config.data)
-    own = Grid.of(image)
+    own, names = Grid.of(image), model.label_set.names
+    half = halves(on_progress) if atlases else lambda _: on_progress or _silent
+    votes = vote(image, training, atlases, on_progress=half(0.0)) if atlases else None
     del image
 
     def say(done: int, of: int) -> None:
-        if on_progress is not None:
-            on_progress(done / of)
+        half(0.5)(done / of)
 
-    statistics = inference.run(values, len(model.label_set), passes=passes, on_progress=say, scratch=scratch)
+    statistics = inference.run(values, len(names), passes=passes, on_progress=say, scratch=scratch)
+    if votes is not None:
+        mix(statistics, votes, names, model.atlas_share)
     passes = passes if statistics.entropy is not None else 0
-    parts = tuple(model.parts.get(name) for name in model.label_set.names)
-    return Prediction(statistics, training, own, model.label_set, passes, parts, takes_likeliest(model.config))
+    parts = tuple(model.parts.get(name) for name in names)
+    likeliest, voters = takes_likeliest(model.config), tuple(atlas.case_id for atlas in atlases)
+    return Prediction(statistics, training, own, model.label_set, passes, parts, likeliest, voters)
 
 
 def predict_case(
@@ -88,10 +97,21 @@ def predict_case(
     maps: Maps = "auto",
     inference: Inference | None = None,
     on_progress: Progress | None = None,
+    atlases: Sequence[Atlas] | None = None,
 ) -> dict[str, Any]:
     """Predict a case and put the result into ``predictions/<case>``; returns the content of its ``prediction.json``.
 
     Labels that touch though they never do in the annotated cases are listed with each label.
+
+    Args:
+        project: whose.
+        case: of it; it never votes on itself.
+        model: what predicts.
+        passes: dropout passes.
+        maps: which labels get maps.
+        inference: from :func:`predictor`.
+        on_progress: told the share that is done.
+        atlases: from :func:`.atlases.atlases_of`; None reads them.
 
     Raises:
         ImageError: the image cannot be read.
@@ -102,8 +122,15 @@ def predict_case(
     scratch = project.cache_folder
     scratch.mkdir(parents=True, exist_ok=True)
     half = halves(on_progress)
+    others = [a for a in (atlases_of(project, model) if atlases is None else atlases) if a.case_id != case.id]
     prediction = predict_volume(
-        model, case.image(), passes=passes, inference=inference, on_progress=half(0.0), scratch=scratch
+        model,
+        case.image(),
+        passes=passes,
+        inference=inference,
+        on_progress=half(0.0),
+        scratch=scratch,
+        atlases=others,
     )
     folder = project.predictions_folder / case.id
     checked = graph if graph.forbidden.any() else None
@@ -119,3 +146,7 @@ def halves(on_progress: Progress | None) -> Callable[[float], Progress]:
         return lambda share: None if on_progress is None else on_progress(start + share / 2)
 
     return half
+
+
+def _silent(_share: float) -> None:
+    pass

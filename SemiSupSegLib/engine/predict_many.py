@@ -15,6 +15,8 @@ from ..project.folders import Pair, find_pairs
 from ..project.images import read_volume
 from ..project.paths import safe_id
 from ..project.project import Project
+from .atlas import Atlas
+from .atlases import atlases_of
 from .model import Model
 from .predict import PASSES, Progress, halves, predict_case, predict_volume, predictor
 from .prediction_files import Layout, Maps, write_files
@@ -52,11 +54,13 @@ def predict_cases(
     Raises:
         RunError: none could be predicted.
     """
-    inference = inference or predictor(model)
+    inference, atlases = inference or predictor(model), atlases_of(project, model)
 
     def work(case: Case, say: Progress) -> dict[str, Any]:
         """Predict one of them and write its files."""
-        said = predict_case(project, case, model, passes=passes, maps=maps, inference=inference, on_progress=say)
+        said = predict_case(
+            project, case, model, passes=passes, maps=maps, inference=inference, on_progress=say, atlases=atlases
+        )
         labels: dict[str, Any] = said["labels"]
         return labels
 
@@ -72,6 +76,7 @@ def predict_folder(
     maps: Maps = "auto",
     inference: Inference | None = None,
     on_progress: Callable[[float, str], None] | None = None,
+    atlases: Sequence[Atlas] = (),
 ) -> Predicted:
     """Predict all volumes of a folder that belong to no project. One that cannot be read does not stop the others.
 
@@ -85,6 +90,7 @@ def predict_folder(
         maps: which labels get maps.
         inference: from :func:`predictor`.
         on_progress: told the share that is done and the name of the volume.
+        atlases: of the model's project, from :func:`.atlases.atlases_of`.
 
     Raises:
         ProjectError: there is no image in the folder.
@@ -103,7 +109,13 @@ def predict_folder(
             raise ImageError(pair.problem)
         half = halves(say)
         prediction = predict_volume(
-            model, read_volume(pair.image), passes=passes, inference=ready, on_progress=half(0.0), scratch=output
+            model,
+            read_volume(pair.image),
+            passes=passes,
+            inference=ready,
+            on_progress=half(0.0),
+            scratch=output,
+            atlases=atlases,
         )
         return write_files(prediction, Layout.outside(output, names[pair.image]), maps=maps, on_progress=half(0.5))
 

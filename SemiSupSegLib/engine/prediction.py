@@ -67,6 +67,8 @@ class Prediction:
     """Per channel: only as many of its largest connected parts are proposed; None or nothing given: all."""
     likeliest: bool = True
     """How labels that exclude each other are settled, see :mod:`.decision`."""
+    atlases: tuple[str, ...] = ()
+    """Cases that were laid over the volume, and whose votes are in the statistics."""
 
     def probability(self, channel: int) -> NDArray[np.float32]:
         """(k, j, i) mean probability of a label, [0, 1], interpolated linearly."""

@@ -113,6 +113,7 @@ def describe(prediction: Prediction, model: Model, entries: dict[str, dict[str, 
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "passes": prediction.passes,
         "threshold": HALF,
+        **({"atlases": list(prediction.atlases), "atlas_share": model.atlas_share} if prediction.atlases else {}),
         **({"preview": True} if model.preview else {}),
         "labels": entries,
     }

@@ -9,14 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.prepare import prepare_holdout
+from ..data.prepare import PreparedCase, prepare_holdout
 from ..errors import RunError
 from ..project import models
 from ..project.project import Project
+from .atlas import mix, vote
+from .atlases import atlases_of
 from .device import choose_device
 from .model import Model
 from .probe import probe_here
 from .validate import Scores, validate
+from .volume import Statistics
 
 __all__ = ["Verdict", "model_folder", "promote"]
 
@@ -75,6 +78,14 @@ def _score(project: Project, model: Model, alive: Callable[[], None]) -> float |
     if not cases:
         return None
     device, _ = choose_device(model.config.train.device)
+    names, atlases = model.label_set.names, atlases_of(project, model)
+
+    def complete(case: PreparedCase, said: Statistics) -> None:
+        """As predicting does: with what the model's atlases say."""
+        if atlases:
+            votes = vote(project.case(case.case_id).image(), case.grid, atlases, on_progress=lambda _: alive())
+            mix(said, votes, names, model.atlas_share)
+
     found: Scores = validate(
         model.segmentor(),
         cases,
@@ -82,7 +93,8 @@ def _score(project: Project, model: Model, alive: Callable[[], None]) -> float |
         model.config,
         probe_here(model.config, device),
         alive=alive,
-        names=model.label_set.names,
+        names=names,
+        complete=complete,
     )
     return found.mean
 

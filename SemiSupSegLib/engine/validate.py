@@ -16,7 +16,7 @@ from ..project.annotation import label_mask
 from ..project.labels import LabelSet
 from .decision import of_layers, takes_likeliest
 from .probe import Probe
-from .volume import Inference
+from .volume import Inference, Statistics
 
 __all__ = ["Scores", "validate"]
 
@@ -45,6 +45,7 @@ def validate(
     alive: Callable[[], None] = lambda: None,
     names: Sequence[str] | None = None,
     measure: Callable[[Tensor], dict[str, float]] = lambda _: {},
+    complete: Callable[[PreparedCase, Statistics], None] = lambda _case, _said: None,
 ) -> Scores:
     """Predict every case without dropout and compare with what is known.
 
@@ -60,6 +61,7 @@ def validate(
         alive: called between cases.
         names: the segmentor's labels in channel order; all of the project's when None.
         measure: further measures of a case's probabilities, (K, *S) float32.
+        complete: adds in place what is predicted by other means than the network.
     """
     names = label_set.names if names is None else names
     channels = [label_set.index(name) for name in names]
@@ -70,7 +72,9 @@ def validate(
     measured: list[dict[str, float]] = []
     for case in cases:
         alive()
-        probability = inference.run(case.image, len(channels)).probability
+        said = inference.run(case.image, len(channels))
+        complete(case, said)
+        probability = said.probability
         measured.append(measure(torch.from_numpy(probability.astype(np.float32))))
         layers, known = [label_set.places[c].layer for c in channels], case.known()
         proposed = of_layers(probability, layers, likeliest=takes_likeliest(config))
