@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +25,7 @@ from .decision import of_layers
 from .device import choose_device
 from .model import Model
 from .probe import probe_here
+from .seen import SMALL
 from .volume import Inference
 
 __all__ = ["atlases_of", "choose", "with_atlases"]
@@ -33,7 +34,7 @@ EACH = 5
 """Atlases that know a label, where there are as many: each takes some seconds of every prediction."""
 CASES = 2
 """Annotated cases that are predicted to find the share, at most."""
-SHARES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+SHARES = (0.0, 0.2, 0.4, 0.6)
 WORTH = 0.01
 """Dice by which a share must be better than none, to be worth the time that atlases take."""
 GOOD = 0.85
@@ -97,47 +98,81 @@ def with_atlases(
     chosen = choose([case for case in project.train_cases() if case.id in prepared], names)
     if len(chosen) < 2 or not model.config.train.atlases:
         return model
-    device, _ = choose_device(model.config.train.device)
-    probed = probe_here(model.config, device)
-    inference = Inference(model.segmentor(), model.config, device=device, probed=probed, names=names)
-    atlases: list[Atlas] = []
-    found, begin = [], time.monotonic()
-    for case in chosen[:CASES]:
-        alive()
-        own = prepared[case.id]
-        probability = inference.run(own.image, len(names)).probability
-        if _dice(probability, own) >= GOOD:
+    begin, found = time.monotonic(), []
+    for scores in _scores(model, project, chosen, prepared, alive):
+        if scores[0] >= GOOD:
             return model
-        atlases = atlases or [atlas for one in chosen if (atlas := Atlas.of(one, project.label_set, names))]
-        others = [atlas for atlas in atlases if atlas.case_id != case.id]
-        votes = vote(case.image(), own.grid, others, on_progress=lambda _: alive())
-        found.append([_dice(mixed, own) for mixed in _with_each_share(probability, votes, names)])
-        if time.monotonic() - begin > seconds:
+        found.append(scores)
+        if len(found) == CASES or time.monotonic() - begin > seconds:
             break
-    mean = np.mean(found, axis=0)
+    mean = np.mean(found, axis=0) if found else np.zeros(len(SHARES))
     best = int(mean.argmax())
     if mean[best] < mean[0] + WORTH:
         return model
     return replace(model, atlases=tuple(case.id for case in chosen), atlas_share=SHARES[best])
 
 
-def _with_each_share(probability: Halves, votes: Votes, names: Sequence[str]) -> Iterator[Halves]:
-    """(K, X, Y, Z) for each of :data:`SHARES`."""
+def _scores(
+    model: Model,
+    project: Project,
+    chosen: Sequence[Case],
+    prepared: Mapping[str, PreparedCase],
+    alive: Callable[[], None],
+) -> Iterator[list[float]]:
+    """Of one annotated case after the other, the Dice for each of :data:`SHARES`, the other ones being its atlases; for
+    the network alone where that is good."""
+    names = model.label_set.names
+    device, _ = choose_device(model.config.train.device)
+    probed = probe_here(model.config, device)
+    inference = Inference(model.segmentor(), model.config, device=device, probed=probed, names=names)
+    atlases: list[Atlas] = []
+    for case in chosen:
+        alive()
+        own = prepared[case.id]
+        probability = inference.run(own.image, len(names)).probability
+        near = _somewhere(probability)
+        alone = _dice(probability[:, near].astype(np.float32), near, own)
+        if alone is None:
+            continue
+        if alone >= GOOD:
+            yield [alone]
+            continue
+        atlases = atlases or [atlas for one in chosen if (atlas := Atlas.of(one, project.label_set, names))]
+        others = [atlas for atlas in atlases if atlas.case_id != case.id]
+        votes = vote(case.image(), own.grid, others, on_progress=lambda _: alive())
+        yield _with_each_share(probability, votes, own, names)
+
+
+def _with_each_share(probability: Halves, votes: Votes, case: PreparedCase, names: Sequence[str]) -> list[float]:
+    """Dice of the case for each of :data:`SHARES`."""
     said = np.empty_like(probability)
     heard = np.empty(probability.shape, bool)
     for channel, name in enumerate(names):
         said[channel], heard[channel] = votes.of(name)
-    difference = np.where(heard, said - probability, np.float16(0))
-    for share in SHARES:
-        yield np.asarray(probability + np.float16(share) * difference, np.float16)
+    near = _somewhere(probability) | _somewhere(said)
+    own = probability[:, near].astype(np.float32)
+    difference = np.where(heard[:, near], said[:, near] - own, np.float32(0))
+    return [_dice(own + np.float32(share) * difference, near, case) or 0.0 for share in SHARES]
 
 
-def _dice(probability: Halves, case: PreparedCase) -> float:
-    """Mean over the labels that are known everywhere, and there; 1 where none is."""
-    places, found = case.label_set.places, []
-    proposed = of_layers(probability, [place.layer for place in places])
+def _somewhere(probability: Halves) -> NDArray[np.bool_]:
+    """(X, Y, Z): where any label has a chance, (K, X, Y, Z)."""
+    return np.asarray(np.logical_or.reduce([one >= SMALL for one in probability]))
+
+
+def _dice(probability: NDArray[np.floating], near: NDArray[np.bool_], case: PreparedCase) -> float | None:
+    """Mean over the labels that are known everywhere, and there; None where none is.
+
+    Args:
+        probability: (K, N) in the voxels of ``near``; elsewhere nothing is proposed.
+        near: (X, Y, Z).
+        case: prepared.
+    """
+    places, labels, found = case.label_set.places, np.asarray(case.labels), []
+    proposed, there = of_layers(probability, [place.layer for place in places]), labels[:, near]
     for channel in np.flatnonzero(case.everywhere).tolist():
-        drawn = label_mask(np.asarray(case.labels), case.label_set, channel)
-        if drawn.any():
-            found.append(float(2 * (proposed[channel] & drawn).sum() / (proposed[channel].sum() + drawn.sum())))
-    return float(np.mean(found)) if found else 1.0
+        whole = int(label_mask(labels, case.label_set, channel).sum())
+        if whole:
+            right = proposed[channel] & label_mask(there, case.label_set, channel)
+            found.append(float(2 * right.sum() / (proposed[channel].sum() + whole)))
+    return float(np.mean(found)) if found else None

@@ -17,7 +17,7 @@ from .model import Model
 from .probe import probe_here
 from .volume import Inference
 
-__all__ = ["Seen", "logit", "look"]
+__all__ = ["SMALL", "Seen", "logit", "look"]
 
 CASES = 4
 """Annotated cases that are looked at for each label, at most."""

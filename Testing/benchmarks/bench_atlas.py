@@ -36,7 +36,7 @@ from SemiSupSegLib.project.images import read_volume
 from SemiSupSegLib.project.models import promoted_model
 from SemiSupSegLib.project.project import Project
 
-TRIED = (*SHARES, 0.8, 1.0)
+TRIED = (*SHARES, 0.7, 0.8, 1.0)
 
 
 def main() -> None:

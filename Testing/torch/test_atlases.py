@@ -27,7 +27,7 @@ from SemiSupSegLib.engine.volume import Statistics
 from SemiSupSegLib.errors import ModelFileError
 from SemiSupSegLib.networks.segmentor import Segmentor
 from SemiSupSegLib.project import models
-from SemiSupSegLib.project.annotation import Annotation
+from SemiSupSegLib.project.annotation import Annotation, State
 from SemiSupSegLib.project.geometry import array_xyz, image_from_kji, image_from_xyz
 from SemiSupSegLib.project.holdout import set_holdout
 from SemiSupSegLib.project.project import Project
@@ -42,7 +42,8 @@ def drawn(image: sitk.Image) -> np.ndarray:
 
 def add(project: Project, case_id: str, image: sitk.Image, said: dict[str, Annotation]) -> None:
     labels = drawn(image)
-    keep = np.isin(labels, [0, *(LABELS.places[LABELS.index(name)].value for name in said)])
+    shown = [name for name, one in said.items() if one.state is State.COMPLETE]
+    keep = np.isin(labels, [0, *(LABELS.places[LABELS.index(name)].value for name in shown)])
     layers = np.where(keep, labels, 0) if said else None
     own = image_from_kji(array_xyz(image).transpose(2, 1, 0), GRID)
     project.add_case(case_id, own, labels=layers, annotations=said, modality="MR", who="tester")
@@ -134,6 +135,15 @@ def test_one_annotated_case_cannot_show_what_atlases_are_worth_and_they_can_be_s
         config = replace(a_model.config, train=replace(a_model.config.train, atlases=False))
         a_model = replace(a_model, config=config)
     assert with_atlases(a_model, a_study, cases).atlases == ()
+
+
+def test_a_case_in_which_everything_is_absent_says_nothing_of_the_network(
+    a_study: Project, a_model: Model, network
+) -> None:
+    add(a_study, "0", a_head((2, 2, 2)), dict.fromkeys(LABELS.names, Annotation(State.ABSENT)))
+    cases = prepared(a_study, a_model)
+    network(0.2, cases)
+    assert with_atlases(a_model, a_study, cases, seconds=0).atlases == ("0", "a", "b", "c")
 
 
 def test_cases_with_most_labels_are_taken_until_each_label_is_in_five(tmp_path: Path) -> None:
