@@ -172,7 +172,8 @@ def _difference(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform
     there.CopyInformation(moving)
     inside = sitk.Resample(there, fixed, transform, sitk.sitkNearestNeighbor, 0)
     laid = matched(sitk.Resample(moving, fixed, transform, sitk.sitkLinear, 0.0), fixed)
-    squared = sitk.SmoothingRecursiveGaussian(sitk.Square(laid - fixed), [NEAR * mm for mm in fixed.GetSpacing()])
+    variance = [(NEAR * mm) ** 2 for mm in fixed.GetSpacing()]
+    squared = sitk.DiscreteGaussian(sitk.Square(laid - fixed), variance, 32, 0.01, True)  # of any size, one slice too
     found = np.maximum(array_xyz(resample(squared, grid, linear=True, antialias=False)), 0)
     found[array_xyz(resample(inside, grid, linear=False)) == 0] = np.inf
     return np.asarray(found, np.float32)

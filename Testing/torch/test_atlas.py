@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,29 @@ def test_where_network_and_atlases_disagree_there_is_mutual_information() -> Non
     mix(unsure, votes, LABELS.names, 0.5)
     entropy = -(0.75 * np.log2(0.75) + 0.25 * np.log2(0.25))
     np.testing.assert_allclose(unsure.mutual_information(0), entropy - 0.5, atol=2e-3)  # by hand
+
+
+@pytest.mark.parametrize("image", ["one slice", "three slices", "one voxel", "blank", "all the same", "elsewhere"])
+def test_of_volumes_that_atlases_cannot_be_laid_over_nothing_is_claimed_and_nothing_fails(image: str) -> None:
+    head = a_head()
+    blank = image_from_xyz(np.zeros((SIZE, SIZE, SIZE), np.float32), GRID)
+    away = sitk.Image(head)
+    away.SetOrigin((5000.0, 0.0, 0.0))
+    given = {
+        "one slice": head[:, :, 16:17],
+        "three slices": head[:, :, 14:17],
+        "one voxel": head[16:17, 16:17, 16:17],
+        "blank": blank,
+        "all the same": blank + 7,
+        "elsewhere": away,
+    }[image]
+    votes = vote(given, Grid.of(given), [an_atlas(head), replace(an_atlas(head, case_id="b"), image=blank)])
+    for name in LABELS.names:
+        said, heard = votes.of(name)
+        assert np.isfinite(said).all()
+        assert said.min() >= 0
+        assert said.max() <= 1
+        assert not said[~heard].any()
 
 
 @pytest.mark.parametrize(
