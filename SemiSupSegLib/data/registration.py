@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VOXELS", "matched", "on_registration_grid", "register"]
 
-VOXELS = 400_000
+VOXELS = 600_000
 """Of a volume in which points are sought, at most: with more, each pair takes longer than most people want to wait."""
 DARKEST = 1.0
 """Percentile of the values that becomes 0."""
@@ -29,9 +29,9 @@ AIR = -1024.0
 SAMPLED = 50_000
 """Voxels from which mutual information is estimated."""
 BINS = 32
-LEVELS = ((4, 60), (2, 60), (1, 40))
+LEVELS = ((4, 40), (2, 40), (1, 25))
 """Times as coarse, and steps of demons."""
-SMOOTH = 1.0
+SMOOTH = 0.7
 """Deviation in voxels of the Gaussian that smooths the field after each step."""
 SMALLEST = 8
 """Voxels an axis has at least on a coarse level."""
