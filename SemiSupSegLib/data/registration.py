@@ -33,6 +33,8 @@ LEVELS = ((4, 40), (2, 40), (1, 25))
 """Times as coarse, and steps of demons."""
 SMOOTH = 0.7
 """Deviation in voxels of the Gaussian that smooths the field after each step."""
+DIGITS = 6
+"""Of the affine map's numbers after the point."""
 SMALLEST = 8
 """Voxels an axis has at least on a coarse level."""
 
@@ -115,7 +117,14 @@ def _affine(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
         found: sitk.Transform = method.Execute(fixed, moving)
     except RuntimeError:  # they do not overlap, or it ran away
         return start
-    return found
+    return _rounded(found)
+
+
+def _rounded(transform: sitk.Transform) -> sitk.Transform:
+    """To a millionth: the sums of several threads differ in their last digits by who is first, and demons grow that."""
+    transform.SetFixedParameters(np.round(transform.GetFixedParameters(), DIGITS).tolist())
+    transform.SetParameters(np.round(transform.GetParameters(), DIGITS).tolist())
+    return transform
 
 
 def _coarser(image: sitk.Image, times: int) -> sitk.Image:
