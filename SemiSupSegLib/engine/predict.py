@@ -17,6 +17,7 @@ from .decision import takes_likeliest
 from .model import Model
 from .prediction import Prediction
 from .prediction_files import Maps, replace_prediction
+from .propagation import Finished, finished_of, propagate
 from .volume import Inference
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def predict_volume(
     inference: Inference | None = None,
     scratch: Path | None = None,
     atlases: Sequence[Atlas] = (),
+    finished: Sequence[Finished] = (),
 ) -> Prediction:
     """Predict one volume.
 
@@ -62,6 +64,8 @@ def predict_volume(
         scratch: folder for temporary files of very large volumes.
         atlases: of the model, from :func:`.atlases.atlases_of`, without the volume's own case; with none the network
             predicts alone.
+        finished: what people finished in slices of the volume, from :func:`.propagation.finished_of`: what is predicted
+            beside them follows.
 
     Returns:
         The prediction, on the grid of ``image``: of each label as many connected parts as :attr:`.Model.parts` says.
@@ -82,10 +86,12 @@ def predict_volume(
     statistics = inference.run(values, len(names), passes=passes, on_progress=say, scratch=scratch)
     if votes is not None:
         mix(statistics, votes, names, model.atlas_share)
+    propagate(statistics, training, own, finished, names)
     passes = passes if statistics.entropy is not None else 0
     parts = tuple(model.parts.get(name) for name in names)
     likeliest, voters = takes_likeliest(model.config), tuple(atlas.case_id for atlas in atlases)
-    return Prediction(statistics, training, own, model.label_set, passes, parts, likeliest, voters)
+    counts = {each.name: len(each.slices) for each in finished}
+    return Prediction(statistics, training, own, model.label_set, passes, parts, likeliest, voters, counts)
 
 
 def predict_case(
@@ -101,7 +107,8 @@ def predict_case(
 ) -> dict[str, Any]:
     """Predict a case and put the result into ``predictions/<case>``; returns the content of its ``prediction.json``.
 
-    Labels that touch though they never do in the annotated cases are listed with each label.
+    Labels that touch though they never do in the annotated cases are listed with each label. Where people finished
+    some slices of a label, what is proposed beside them follows.
 
     Args:
         project: whose.
@@ -114,7 +121,7 @@ def predict_case(
         atlases: from :func:`.atlases.atlases_of`; None reads them.
 
     Raises:
-        ImageError: the image cannot be read.
+        ImageError: the image, or what was drawn in it, cannot be read.
         ProjectError: the project's adjacency rules cannot be read.
         RunError: as :func:`predict_volume`.
     """
@@ -131,6 +138,7 @@ def predict_case(
         on_progress=half(0.0),
         scratch=scratch,
         atlases=others,
+        finished=finished_of(case, project.label_set, model.label_set.names),
     )
     folder = project.predictions_folder / case.id
     checked = graph if graph.forbidden.any() else None

@@ -69,6 +69,8 @@ class Prediction:
     """How labels that exclude each other are settled, see :mod:`.decision`."""
     atlases: tuple[str, ...] = ()
     """Cases that were laid over the volume, and whose votes are in the statistics."""
+    finished: dict[str, int] = field(default_factory=dict)
+    """By label: of how many finished slices the statistics beside them know."""
 
     def probability(self, channel: int) -> NDArray[np.float32]:
         """(k, j, i) mean probability of a label, [0, 1], interpolated linearly."""

@@ -132,8 +132,9 @@ def write_files(
     Returns:
         Per label name: file names relative to the layout's folder, and the :class:`~.rank.Numbers`. Without maps of
         its own a label names the combined uncertainty and no other map. With a graph, ``contacts``: which labels it
-        touches and must not, as :meth:`.Adjacency.broken` gives them. ``left_out``, where it is not nothing: parts and
-        ml that are not proposed, and how many parts are.
+        touches and must not, as :meth:`.Adjacency.broken` gives them. ``finished_slices``: how many
+        the slices beside them follow, where there were any. ``left_out``, where it is not nothing: parts and ml that
+        are not proposed, and how many parts are.
     """
     names = prediction.label_set.names
     with_maps = maps == "all" or (maps == "auto" and len(names) <= MANY_LABELS)
@@ -198,6 +199,8 @@ class _Writer:
         if not self.with_maps:
             files["uncertainty"] = self.layout.uncertainty
         entry = {**files, **found.to_json()}
+        if count := prediction.finished.get(name):
+            entry["finished_slices"] = count
         if left := proposed.left_out.get(channel):
             volume = left.voxels * prediction.grid.voxel_mm3 / 1000
             entry["left_out"] = {"parts": left.parts, "volume_ml": volume, "kept": prediction.parts[channel]}

@@ -54,6 +54,8 @@ class Numbers:
     """k on the image's own grid: where most voxels are expected to be wrong."""
     errors_ml: tuple[float, ...]
     """What is expected to be wrong in each slice k: proposed and not the organ, or the other way round."""
+    slice_mm: float
+    """From one slice k to the next."""
     slices: tuple[float, ...]
     """Mean predictive entropy of the band in each slice k; 0 where the band does not reach."""
     empty: bool
@@ -105,6 +107,7 @@ def numbers(
         expected_dice=float(2 * inside.sum() / max(voxels + inside.sum() + missed.sum(), 1e-9)),
         worst_slice=int(errors.argmax()),
         errors_ml=tuple((errors * grid.voxel_mm3 / 1000).tolist()),
+        slice_mm=grid.spacing[2],
         slices=_profile(uncertainty[where], band, where[0].start, proposed.shape[0]),
         empty=box is None,
     )

@@ -148,7 +148,7 @@ def _candidate(
     score = score_of(doubt=doubt, volume_z=z, parts=parts, empty=empty, forbidden=len(contacts))
     reason = _reason(
         uncertainty=uncertainty, expected=expected, z=z, parts=parts, empty=empty, worst=worst, touches=touches,
-        left_out=left_out,
+        left_out=left_out, follows=int(said.get("finished_slices") or 0),
     )  # fmt: skip
     if prediction.preview:
         reason = f"{prediction.model}, not the model in use; {reason}"
@@ -159,14 +159,14 @@ def _candidate(
 
 
 def _unfinished(case: Case, name: str, said: dict[str, Any]) -> tuple[float, int | None] | None:
-    """Of a label with finished slices, the share of the expected errors that lies in others, [0, 1], and the worst of
-    those; None where no slice is finished, or errors were not measured."""
+    """Of a label with finished slices, the share of the expected errors that lies in others, [0, 1], and which of
+    those to look at first; None where no slice is finished, or errors were not measured."""
     errors = np.asarray(said.get("errors_ml") or (), float)
     finished = finished_slices(case.annotation(name), len(errors))
     if not finished.any() or not errors.any():
         return None
-    order = slice_order(errors, finished)
-    return float(errors[~finished].sum() / errors.sum()), order[0] if order else None
+    worst = next(slice_order(errors, finished, float(said.get("slice_mm") or 0)), None)
+    return float(errors[~finished].sum() / errors.sum()), worst
 
 
 def _number(value: Any) -> float:
@@ -184,6 +184,7 @@ def _reason(
     worst: int,
     touches: Sequence[str],
     left_out: dict[str, Any],
+    follows: int,
 ) -> str:
     if empty:
         return "nothing found"
@@ -197,6 +198,8 @@ def _reason(
     if more := int(left_out["parts"]):
         pieces = f"{more} more piece{'' if more == 1 else 's'} ({float(left_out['volume_ml']):.1f} ml)"
         words.append(f"{pieces} left out, as every annotated case has {left_out['kept']}")
+    if follows:
+        words.append(f"follows {follows} finished slice{'' if follows == 1 else 's'}")
     if z is not None and abs(z) > ODD:
         words.append(f"volume {abs(z):.1f} deviations {'above' if z > 0 else 'below'} the accepted ones")
     return "; ".join([*words, f"worst slice {worst}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ from numpy.typing import NDArray
 
 from .annotation import Annotation, RegionKind, State
 
-__all__ = ["finished_slices", "slice_order"]
+__all__ = ["finished_slices", "reach_mm", "slice_order"]
+
+REACH = 2.0
+"""mm: at least, however thin the slices are."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -27,15 +31,38 @@ def finished_slices(annotation: Annotation, depth: int) -> NDArray[np.bool_]:
     return found
 
 
-def slice_order(errors: Floats, finished: NDArray[np.bool_]) -> list[int]:
-    """Slices k that are not finished, the one with most errors first; slices without any are left out.
+def slice_order(errors: Floats, finished: NDArray[np.bool_], slice_mm: float) -> Iterator[int]:
+    """Slices k that are not finished, where most is to be gained first; slices without any errors are left out.
 
-    That the next one may lie right beside the last one costs nothing: of slices that lie 10 mm apart a person corrects
-    fewer errors, and a model learns no more from them (``Testing/benchmarks/bench_rounds.py``).
+    What is proposed beside a finished slice follows it (``engine/propagation.py``), so errors there count less and less
+    the nearer one is: one more slice beside those that were just corrected would teach little
+    (``Testing/benchmarks/bench_rounds.py``).
 
     Args:
         errors: (k,) what is expected to be wrong in each slice, at least 0; of equals the first one comes first.
         finished: (k,) of :func:`finished_slices`.
+        slice_mm: from one slice to the next; 0 where that is not known, and then each counts for itself.
     """
-    order = np.argsort(-np.asarray(errors, float), kind="stable")
-    return [int(k) for k in order if errors[k] > 0 and not finished[k]]
+    left, place = np.asarray(errors, float).copy(), np.arange(len(errors)) * slice_mm
+    reach = reach_mm(slice_mm)
+
+    def follows(k: int) -> Floats:
+        near = np.exp(-(((place - place[k]) / reach) ** 2) / 2) if slice_mm > 0 else np.zeros(len(place))
+        near[k] = 1
+        return 1 - near
+
+    for k in np.flatnonzero(finished).tolist():
+        left *= follows(k)
+    while left.any():
+        k = int(left.argmax())
+        yield k
+        left *= follows(k)
+
+
+def reach_mm(slice_mm: float) -> float:
+    """Deviation in mm of the Gaussian with which a finished slice counts for the slices beside it.
+
+    Args:
+        slice_mm: from one slice to the next.
+    """
+    return max(REACH, slice_mm)

@@ -53,8 +53,8 @@ class Looking(Selection):
         return profile
 
     def worst_slice(self, step: int = 1) -> int:
-        """Go to the next slice in the order of what is expected to be wrong, most first, leaving out what is finished;
-        with -1 back again.
+        """Go to the next slice in the order of what is to be gained by correcting it, most first, leaving out what is
+        finished; with -1 back again.
 
         Returns:
             Its index k; ``slice_wanted`` tells it as well. After the last one it stays there.
@@ -75,9 +75,14 @@ class Looking(Selection):
 
     def _see_one_more(self) -> None:
         errors = self.expected_errors()
-        fresh = [k for k in slice_order(errors, self._finished(len(errors))) if k not in self._slices_seen]
-        self._slices_seen += fresh[:1]
+        order = slice_order(errors, self._finished(len(errors)), self._slice_mm())
+        fresh = next((k for k in order if k not in self._slices_seen), None)
+        self._slices_seen += [] if fresh is None else [fresh]
         self._slice_at = len(self._slices_seen) - 1
+
+    def _slice_mm(self) -> float:
+        """From one slice of the selected proposal to the next."""
+        return self._case(self._key()[0]).grid().spacing[2]
 
     def _finished(self, depth: int) -> NDArray[np.bool_]:
         """(depth,): slices of the selected label that are known as a whole."""

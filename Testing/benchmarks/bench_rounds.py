@@ -9,6 +9,7 @@ where it was, and so on. Printed, and drawn to OUTPUT:
 
 * before anything is learnt from it: mean Dice of the waiting cases over the number of corrected slices, in the order of
   the review, in any order (mean of ten), and in the best order there is;
+* predicted again by the same model after each SLICES, so that what is proposed beside corrected slices follows;
 * round by round: mean Dice of the waiting cases with what was corrected so far, and of the test cases, which nobody
   ever sees, for each order. The first model is the same for all.
 
@@ -33,6 +34,8 @@ from rounds.orders import ORDERS, random
 
 DRAWS = 10
 POINTS = 21
+AGAIN = 6
+"""Times that the first model predicts again."""
 
 
 def main() -> None:
@@ -81,6 +84,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {
         "curve": curve(cohort, args.seed),
         "labels": len(cohort.proposals),
+        "again": {order: follow(order, first, waiting, begin, args, folder, learns=False) for order in args.orders},
         "rounds": {order: follow(order, first, waiting, begin, args, folder) for order in args.orders},
     }
 
@@ -92,13 +96,18 @@ def learn(project: Path, waiting: list[str], args: argparse.Namespace, folder: P
     limit = budget(args.minutes, args.iterations)
     semisupseg("train", project, "--method", args.method, "--preset", args.preset, "--seed", args.seed, *scratch, *grid,
                *limit, "--json")  # fmt: skip
-    semisupseg("predict", project, *(word for case in waiting for word in ("--case", case)), "--json")
+    propose(project, waiting)
     test, output = folder / "cohort" / "test", folder / "predictions"
     shutil.rmtree(output, ignore_errors=True)
     words = ["--images", test / "images", "--output", output, "--passes", 0, "--maps", "none"]
     semisupseg("predict", project, *words, "--json")
     found = json.loads(semisupseg("evaluate", "--predictions", output, "--reference", test, "--json"))
     return next(r["mean"] for r in found["summary"] if (r["label"], r["metric"]) == ("all labels", "dice"))
+
+
+def propose(project: Path, waiting: list[str]) -> None:
+    """Predict the waiting cases with the model in use."""
+    semisupseg("predict", project, *(word for case in waiting for word in ("--case", case)), "--json")
 
 
 def curve(cohort: Cohort, seed: int) -> dict[str, list[tuple[int, float]]]:
@@ -113,27 +122,33 @@ def curve(cohort: Cohort, seed: int) -> dict[str, list[tuple[int, float]]]:
 
 
 def follow(
-    order: str, first: Path, waiting: list[str], begin: float, args: argparse.Namespace, folder: Path
-) -> list[dict[str, float]]:
-    """Rounds of one order on a copy of the first project: corrections so far, Dice of waiting and of test cases."""
+    order: str, first: Path, waiting: list[str], begin: float, args: argparse.Namespace, folder: Path,
+    *, learns: bool = True,
+) -> list[dict[str, float]]:  # fmt: skip
+    """Rounds of one order on a copy of the first project: corrections so far, Dice of waiting and of test cases; where
+    nothing is learnt the first model predicts again."""
     project = folder / order
     shutil.rmtree(project, ignore_errors=True)
     shutil.copytree(first, project)
     done: list[Slice] = []
     cohort = Cohort.of(project, waiting, args.data)
     found = [{"slices": 0, "waiting": cohort.dice(()), "test": begin}]
-    for number in range(args.rounds):
+    for number in range(args.rounds if learns else AGAIN):
         taken = set(done)
         done += [each for each in ORDERS[order](cohort, args.seed + number) if each not in taken][: args.slices]
         correct(project, cohort, done, folder)
-        test = learn(project, waiting, args, folder, from_scratch=False)
+        if learns:
+            test = learn(project, waiting, args, folder, from_scratch=False)
+        else:
+            propose(project, waiting)
+            test = begin
         cohort = Cohort.of(project, waiting, args.data)
         found.append({"slices": len(done), "waiting": cohort.dice(done), "test": test})
     return found
 
 
 def report(found: dict[str, Any], args: argparse.Namespace) -> None:
-    """Two Markdown tables."""
+    """Three Markdown tables."""
     print(f"{args.data.name}: {args.labelled} annotated cases, {args.pool} waiting with {found['labels']} labels, "
           f"{args.method}, {args.preset}, {' '.join(map(str, budget(args.minutes, args.iterations)))}\n")  # fmt: skip
     names = list(found["curve"])
@@ -141,6 +156,10 @@ def report(found: dict[str, Any], args: argparse.Namespace) -> None:
     for place in range(0, len(found["curve"][names[0]]), 2):
         values = [found["curve"][name][place] for name in names]
         print(f"| {values[0][0]} |", " | ".join(f"{value:.3f}" for _, value in values), "|")
+    print("\npredicted again:\n\n| order | corrected slices | Dice of the waiting cases |\n|---|--:|--:|")
+    for order, rounds in found["again"].items():
+        for each in rounds:
+            print(f"| {order} | {each['slices']} | {each['waiting']:.3f} |")
     print("\n| order | corrected slices | Dice of the waiting cases | of the test cases |\n|---|--:|--:|--:|")
     for order, rounds in found["rounds"].items():
         for each in rounds:
@@ -157,6 +176,10 @@ def draw(found: dict[str, Any], path: Path, caption: str) -> None:
     for name, points in found["curve"].items():
         left.plot(*zip(*points, strict=True), color=colours[name], label=words[name])
     left.set(xlabel="corrected slices", ylabel="mean Dice of the waiting cases", title="nothing learnt from it yet")
+    for name, rounds in found["again"].items():
+        points = [(each["slices"], each["waiting"]) for each in rounds]
+        label = f"{words[name]}, predicted again"
+        left.plot(*zip(*points, strict=True), color=colours[name], marker="o", markersize=3, label=label)
     for axis, what in ((middle, "waiting"), (right, "test")):
         for name, rounds in found["rounds"].items():
             points = [(each["slices"], each[what]) for each in rounds]

@@ -490,3 +490,10 @@ def test_a_preview_is_ranked_and_named_and_nobody_can_decide_on_it(a_project, pr
     predict(a_project, "c1", {"spleen": box(3)})
     assert candidates(a_project)[0].waits
     accept(a_project, "c1", "spleen", who="ann")
+
+
+def test_a_proposal_that_follows_finished_slices_says_so(a_project, predict, box):
+    predict(a_project, "c1", {"spleen": box(3), "tumour": box(1)}, spleen={"finished_slices": 3})
+    said = {candidate.label: candidate.reason for candidate in candidates(a_project)}
+    assert "; follows 3 finished slices; " in said["spleen"]
+    assert "follows" not in said["tumour"]

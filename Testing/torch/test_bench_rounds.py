@@ -25,7 +25,7 @@ def a_proposal(wrong: list[int], expected: list[float]) -> Proposal:
     proposed = truth.copy()
     for k, count in enumerate(wrong):
         proposed[k, 0, :count] = False
-    return Proposal(proposed, truth, np.array(expected), np.zeros(len(wrong), bool))
+    return Proposal(proposed, truth, np.array(expected), np.zeros(len(wrong), bool), slice_mm=0)
 
 
 @pytest.fixture

@@ -40,6 +40,8 @@ class Proposal:
     """(k,) what the model expects to be wrong in each slice, by which the review orders them."""
     finished: NDArray[np.bool_]
     """(k,) slices that were corrected before it was proposed."""
+    slice_mm: float
+    """From one slice to the next."""
 
     @property
     def wrong(self) -> NDArray[np.integer]:
@@ -81,7 +83,8 @@ class Cohort:
             proposed = label_mask(layers, project.label_set, project.label_set.index(label))
             errors = np.asarray(prediction.labels[label]["errors_ml"], float)
             finished = finished_slices(project.cases[case].annotation(label), len(errors))
-            found[case, label] = Proposal(proposed, truth, errors, finished)
+            mm = project.cases[case].grid().spacing[2]
+            found[case, label] = Proposal(proposed, truth, errors, finished, mm)
         return cls(found)
 
     def dice(self, corrected: Iterable[Slice]) -> float:

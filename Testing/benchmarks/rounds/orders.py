@@ -16,7 +16,8 @@ AT_A_TIME = 5
 
 def tool(cohort: Cohort, seed: int) -> list[Slice]:  # noqa: ARG001  the tool knows no chance
     """As the review offers them: the proposal on top, its worst slices; then the next one, and so on round."""
-    piles = [[(key, k) for k in slice_order(p.errors_ml, p.finished)] for key, p in cohort.proposals.items()]
+    orders = {key: slice_order(p.errors_ml, p.finished, p.slice_mm) for key, p in cohort.proposals.items()}
+    piles = [[(key, k) for k in order] for key, order in orders.items()]
     found: list[Slice] = []
     while any(piles):
         for pile in piles:
