@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from ..project.annotation import State, label_mask
 from ..project.cases import Case
-from ..project.geometry import Grid, array_xyz, image_from_kji, image_from_xyz, resample, to_ras, training_grid
-from ..project.grid import triple
+from ..project.geometry import Grid, array_xyz, image_from_kji, resample, to_ras, training_grid
 from ..project.labels import LabelSet
 from ..project.slice_order import finished_slices, reach_mm
 from .uncertainty import binary_entropy
@@ -78,6 +77,9 @@ def propagate(
 ) -> None:
     """Move what a network says of a volume towards what people finished, in place and label by label.
 
+    At a place p the network says p, and the finished slices p + the mean of what they differ by, clipped to [0, 1]; the
+    mean of both is taken, in which slices at distances d count exp(-(d / reach)² / 2) each, and the network 0.2.
+
     Args:
         statistics: of the network.
         training: their grid.
@@ -87,48 +89,55 @@ def propagate(
     """
     for each in finished:
         channel = names.index(each.name)
-        probability = statistics.probability[channel].astype(np.float32)
-        along, residual = _residuals(probability, training, own, each)
-        weights = _weights(training, own, along, each.slices)
-        share = weights.sum(axis=1)
-        for at in np.flatnonzero(share > LEAST).tolist():
-            here = tuple(at if axis == along else slice(None) for axis in range(3))
-            moved = np.tensordot(weights[at], residual, 1) / share[at]
-            said = np.clip(probability[here] + moved, 0, 1)
-            heard = share[at] / (share[at] + OWN)
-            statistics.probability[(channel, *here)] = probability[here] + heard * (said - probability[here])
-            if statistics.entropy is not None:
-                entropy = statistics.entropy[(channel, *here)].astype(np.float32)
-                sure = binary_entropy(torch.from_numpy(said)).numpy()
-                statistics.entropy[(channel, *here)] = entropy + heard * (sure - entropy)
+        along, people, counts = _people(each, training, own)
+        places = _places(each.slices, training, own, along)
+        values = np.moveaxis(statistics.probability[channel], along, 0)
+        entropies = None if statistics.entropy is None else np.moveaxis(statistics.entropy[channel], along, 0)
+        residuals = people - counts * _between(values, places)
+        distances = (np.arange(len(values))[:, None] - places) * training.spacing[along]
+        weights = np.exp(-((distances / reach_mm(own.spacing[2])) ** 2) / 2).astype(np.float32)
+        for at in np.flatnonzero(weights.sum(axis=1) > LEAST).tolist():
+            total = float(weights[at].sum())
+            share = np.float32(total / (total + OWN))
+            network = values[at].astype(np.float32)
+            said = np.clip(network + np.tensordot(weights[at], residuals, 1) / total, 0, 1)
+            values[at] = network + share * (said - network)
+            if entropies is not None:
+                entropy = entropies[at].astype(np.float32)
+                entropies[at] = entropy + share * (binary_entropy(torch.from_numpy(said)).numpy() - entropy)
 
 
-def _weights(training: Grid, own: Grid, along: int, slices: Sequence[int]) -> Floats:
-    """(N, n): how much each finished slice counts at each place of the training grid along its axis, up to 1."""
-    normal = np.reshape(training.direction, (3, 3))[:, along]
-    index = np.zeros((training.size[along], 3))
-    index[:, along] = np.arange(training.size[along])
-    there = own.point([[0, 0, k] for k in slices]) @ normal
-    distance = (training.point(index) @ normal)[:, None] - there
-    return np.asarray(np.exp(-((distance / reach_mm(own.spacing[2])) ** 2) / 2), np.float32)
-
-
-def _residuals(probability: Floats, training: Grid, own: Grid, finished: Finished) -> tuple[int, Floats]:
-    """The axis of the training grid along which the slices lie, and what people said less what the network said in
-    each of them, (n, *the other two axes)."""
-    first, last = finished.slices[0], finished.slices[-1]
-    said = np.zeros((last - first + 1, *finished.mask.shape[1:]), np.float32)
-    counts = np.zeros_like(said)
-    place = np.asarray(finished.slices) - first
-    counts[place] = 1 if finished.counts is None else finished.counts
-    said[place] = finished.mask * counts[place]
-    slab = Grid((*own.size[:2], len(said)), own.spacing, triple(own.point([0, 0, first])), own.direction)
-    turned = Grid.of(to_ras(image_from_kji(said, slab)))
+def _people(finished: Finished, training: Grid, own: Grid) -> tuple[int, Floats, Floats]:
+    """The axis of the training grid along which the slices lie, and of each of its voxels in each of them, (n, *the
+    other two axes), the share that is the label and the share that counts."""
+    columns, rows, _ = own.size
+    stack = Grid((columns, rows, len(finished.slices)), own.spacing, own.origin, own.direction)  # side by side
+    turned = Grid.of(to_ras(image_from_kji(finished.mask.astype(np.float32), stack)))
     normals = np.reshape(turned.direction, (3, 3)).T @ np.reshape(own.direction, (3, 3))[:, 2]
     along = int(np.abs(normals).argmax())
-    spacing = [own.spacing[2] if axis == along else mm for axis, mm in enumerate(training.spacing)]
-    between = training_grid(turned, (spacing[0], spacing[1], spacing[2]))
-    network = array_xyz(resample(image_from_xyz(probability, training), between, linear=True, antialias=False))
-    values, where = (array_xyz(resample(image_from_kji(a, slab), between, linear=True)) for a in (said, counts))
-    at = place if normals[along] > 0 else len(said) - 1 - place
-    return along, np.moveaxis(values - where * network, along, 0)[at]
+    x, y, z = (own.spacing[2] if axis == along else mm for axis, mm in enumerate(training.spacing))
+    within = training_grid(turned, (x, y, z))
+
+    def coarse(mask: NDArray[np.bool_]) -> Floats:
+        found = resample(image_from_kji(mask.astype(np.float32), stack), within, linear=True)
+        return np.moveaxis(array_xyz(found), along, 0)[:: 1 if normals[along] > 0 else -1]
+
+    if finished.counts is None:
+        return along, coarse(finished.mask), np.ones((), np.float32)
+    return along, coarse(finished.mask & finished.counts), coarse(finished.counts)
+
+
+def _places(slices: Sequence[int], training: Grid, own: Grid, along: int) -> Floats:
+    """(n,): where slices k of the volume lie along an axis of the training grid, in its voxels."""
+    normal = np.reshape(training.direction, (3, 3))[:, along]
+    away = (own.point([[0, 0, k] for k in slices]) - np.asarray(training.origin)) @ normal
+    return np.asarray(away / training.spacing[along], np.float32)
+
+
+def _between(values: Floats, places: Floats) -> Floats:
+    """(n, ...): values (N, ...) at places along their first axis, interpolated linearly."""
+    inside = np.clip(places, 0, len(values) - 1)
+    low = np.floor(inside).astype(int)
+    high = np.minimum(low + 1, len(values) - 1)
+    share = (inside - low)[:, None, None].astype(np.float32)
+    return np.asarray((1 - share) * values[low] + share * values[high], np.float32)
