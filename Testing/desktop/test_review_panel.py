@@ -7,6 +7,7 @@ import pytest
 from screen import PICTURES
 
 from SemiSupSegLib.project.annotation import State
+from SemiSupSegLib.project.slice_order import slice_order
 
 
 @pytest.fixture
@@ -73,7 +74,8 @@ def test_x_rejects_and_f_flags_and_the_next_one_is_selected(a_review) -> None:
 
 def test_j_goes_to_the_worst_slice_and_shift_j_back(a_review) -> None:
     profile = a_review.panel.session.profile()
-    order = np.argsort(-profile, kind="stable")
+    mm = a_review.panel.session.project.case("patient_3").grid().spacing[2]
+    order = list(slice_order(a_review.panel.session.expected_errors(), np.zeros(len(profile), bool), mm))
     a_review.press(key("J"))
     assert a_review.panel.view.slice() == order[0]
     a_review.press(key("J"))
