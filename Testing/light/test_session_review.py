@@ -310,3 +310,13 @@ def test_a_damaged_prediction_is_told(a_session: Session) -> None:
     a_session.open(root)
     assert "predict it again" in said[0][0]
     assert (said[0][1], a_session.project.name) == ("error", root.name)
+
+
+def test_after_a_finished_slice_of_a_proposal_it_is_said_how_the_others_follow(a_session: Session) -> None:
+    said: list[str] = []
+    a_session.signals.message.connect(lambda *what: said.append(str(what[0])))
+    a_session.select("c1", "spleen")
+    a_session.finish_slice(4, label="spleen")
+    assert said[-1].endswith("for spleen; after a few, Propose labels again: what is proposed beside them follows")
+    a_session.finish_slice(2, axis=2, label="spleen")
+    assert said[-1].endswith("is done for spleen")
