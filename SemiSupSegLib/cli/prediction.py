@@ -149,13 +149,16 @@ def _percent() -> Callable[[float, str], None]:
 
 
 def _numbers(predicted: dict[str, dict[str, dict[str, Any]]], what: str) -> str:
+    """A table of them; with a column for the finished slices that proposals follow, where any does."""
+    heads = (what, "label", "ml", "confidence", "uncertainty at the border", "parts", "worst slice")
+    follows = any("finished_slices" in said for labels in predicted.values() for said in labels.values())
     rows = [
         (name, label, said["volume_ml"], None if said["empty"] else said["confidence"], said["uncertainty_boundary"],
-         said["parts"], said["worst_slice"])
+         said["parts"], said["worst_slice"], *((said.get("finished_slices", 0),) if follows else ()))
         for name, labels in predicted.items()
         for label, said in labels.items()
     ]  # fmt: skip
-    return table(rows, (what, "label", "ml", "confidence", "uncertainty at the border", "parts", "worst slice"))
+    return table(rows, (*heads, "follows slices") if follows else heads)
 
 
 def _say_refused(refused: dict[str, str]) -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from SemiSupSegLib.cli.main import main
 from SemiSupSegLib.config import Config, DataConfig, NetworkConfig, TrainConfig
 from SemiSupSegLib.engine.model import Model
 from SemiSupSegLib.engine.predict import predict_case
 from SemiSupSegLib.engine.propagation import Finished, finished_of, propagate
 from SemiSupSegLib.engine.volume import Statistics
 from SemiSupSegLib.networks.segmentor import Segmentor
+from SemiSupSegLib.project import models
 from SemiSupSegLib.project.annotation import Annotation, Region, RegionKind, State
 from SemiSupSegLib.project.geometry import Grid, image_from_kji, to_ras, training_grid
 from SemiSupSegLib.project.labels import LabelSet
@@ -177,20 +179,44 @@ def test_slices_that_people_finished_are_read(tmp_path: Path, annotation: Annota
         np.testing.assert_array_equal(found[0].mask, labels[0, [2, 3, 9]] == 1)
 
 
-def test_a_prediction_of_a_case_follows_its_finished_slices_and_says_so(tmp_path: Path) -> None:
+@pytest.fixture
+def a_study(tmp_path: Path) -> Project:
+    """Two cases alike, slice 9 of one of them is finished; and a model in use."""
     names = LabelSet.from_names(["liver"])
     project = Project.create(tmp_path / "study", label_set=names)
     image = image_from_kji(np.random.default_rng(0).normal(size=THIN.shape).astype(np.float32), THIN)
     labels = np.zeros((1, *THIN.shape), np.uint8)
     labels[0, 9] = 1
-    one = Annotation(State.PARTIAL, (Region(RegionKind.SLICES, ((9, 9),)),))
-    bare = project.add_case("bare", image, labels=None, annotations={}, modality="MR", who="tester")
-    case = project.add_case("a", image, labels=labels, annotations={"liver": one}, modality="MR", who="tester")
-    model = a_model(names)
-    before, after = (predict_case(project, each, model, passes=0)["labels"]["liver"] for each in (bare, case))
-    assert "finished_slices" not in before
-    assert after["finished_slices"] == 1
-    found = read_prediction(project, "a").layers(names)[0][0] > 0
+    one = {"liver": Annotation(State.PARTIAL, (Region(RegionKind.SLICES, ((9, 9),)),))}
+    project.add_case("bare", image, labels=None, annotations={}, modality="MR", who="tester")
+    project.add_case("one", image, labels=labels, annotations=one, modality="MR", who="tester")
+    a_model(names).save(models.new_model_folder(project.models_folder))
+    models.add_promoted(project.models_folder, "0001")
+    return project
+
+
+def test_a_prediction_of_a_case_follows_its_finished_slices_and_says_so(a_study: Project) -> None:
+    model = Model.load(a_study.models_folder / "0001")
+    said = {id_: predict_case(a_study, a_study.case(id_), model, passes=0)["labels"]["liver"] for id_ in a_study.cases}
+    assert "finished_slices" not in said["bare"]
+    assert said["one"]["finished_slices"] == 1
+    bare, found = (read_prediction(a_study, id_).layers(a_study.label_set)[0][0] > 0 for id_ in ("bare", "one"))
     assert found[8:11].mean() > 0.95
-    assert not read_prediction(project, "bare").layers(names)[0].any()
+    assert not bare.any()
     assert not found[:5].any()
+
+
+def test_the_command_line_says_which_proposals_follow_how_many_slices(a_study: Project, capsys) -> None:
+    assert main(["predict", str(a_study.root), "--case", "bare"]) == 0
+    assert "follows slices" not in capsys.readouterr().out
+    assert main(["predict", str(a_study.root)]) == 0
+    head, _, *rows = [line.split() for line in capsys.readouterr().out.splitlines() if line][1:5]
+    assert head[-2:] == ["follows", "slices"]
+    assert {row[0]: row[-1] for row in rows} == {"bare": "0", "one": "1"}
+
+
+def test_a_case_whose_drawing_cannot_be_read_is_refused_in_a_sentence(a_study: Project, capsys) -> None:
+    case = a_study.case("one")
+    (case.folder / str(case.labels_file)).write_bytes(b"no labels")
+    main(["predict", str(a_study.root)])
+    assert "not predicted: one: " in capsys.readouterr().out
