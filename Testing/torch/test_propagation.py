@@ -25,7 +25,7 @@ from SemiSupSegLib.project.project import Project
 
 SIZE = (16, 12, 20)
 THIN = Grid(SIZE, (1.0, 1.0, 1.0))
-TURNED = Grid(SIZE, (1.0, 1.0, 1.0), (30.0, -7.0, 5.0), (0, 0, -1, 1, 0, 0, 0, 1, 0))
+TURNED = Grid(SIZE, (1.0, 1.0, 1.0), (30.0, -7.0, 5.0), (0, 0, 1, 1, 0, 0, 0, 1, 0))
 """Slices k lie along another axis of the body, in the opposite direction."""
 THICK = Grid((16, 12, 8), (1.0, 1.0, 8.0))
 
@@ -88,12 +88,13 @@ def test_what_was_drawn_too_much_goes_and_what_was_right_stays() -> None:
     assert at[5:].max() < 0.3
 
 
-def test_between_two_finished_slices_both_count() -> None:
-    training = coarse(THIN)
+@pytest.mark.parametrize("grid", [THIN, TURNED], ids=["as it is", "turned"])
+def test_between_two_finished_slices_both_count(grid: Grid) -> None:
+    training = coarse(grid)
     both = Finished("liver", (4, 11), np.stack([np.ones((12, 16), bool), np.zeros((12, 16), bool)]))
     statistics = said(training, 0.5)
-    propagate(statistics, training, THIN, [both], ["liver"])
-    found = per_slice(statistics, training, THIN)
+    propagate(statistics, training, grid, [both], ["liver"])
+    found = per_slice(statistics, training, grid)
     assert found[2] > 0.8
     assert found[5] < 0.2
     assert found[3] + found[4] == pytest.approx(1.0, abs=0.1)
