@@ -317,6 +317,6 @@ def test_after_a_finished_slice_of_a_proposal_it_is_said_how_the_others_follow(a
     a_session.signals.message.connect(lambda *what: said.append(str(what[0])))
     a_session.select("c1", "spleen")
     a_session.finish_slice(4, label="spleen")
-    assert said[-1].endswith("for spleen; after a few, Propose labels again: what is proposed beside them follows")
+    assert said[-1].endswith("; Propose labels again, and what is proposed beside finished slices follows them")
     a_session.finish_slice(2, axis=2, label="spleen")
     assert said[-1].endswith("is done for spleen")
