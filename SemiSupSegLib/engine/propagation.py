@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..project.annotation import State, label_mask
+from ..project.annotation import State
 from ..project.cases import Case
 from ..project.geometry import Grid, array_xyz, image_from_kji, resample, to_ras, training_grid
 from ..project.labels import LabelSet
@@ -42,10 +43,17 @@ class Finished:
     name: str
     slices: tuple[int, ...]
     """k, rising."""
-    mask: NDArray[np.bool_]
-    """(n, j, i) where the label is, in each of them."""
+    drawn: NDArray[Any]
+    """(n, j, i) of a layer in each of them; labels that are finished in the same slices share it."""
     counts: NDArray[np.bool_] | None = None
     """(n, j, i) voxels that were not said to be ignored; None for all of them."""
+    value: int = 1
+    """Of the label in it."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(n, j, i) where the label is."""
+        return np.asarray(self.drawn == self.value)
 
 
 def finished_of(case: Case, label_set: LabelSet, names: Collection[str]) -> list[Finished]:
@@ -65,10 +73,16 @@ def finished_of(case: Case, label_set: LabelSet, names: Collection[str]) -> list
     slices = {name: some for name, some in slices.items() if len(some)}
     if not slices:
         return []
-    labels, ignore, found = case.labels(label_set), case.ignore(), []
+    labels, ignore = case.labels(label_set), case.ignore()
+    places = dict(zip(label_set.names, label_set.places, strict=True))
+    shared: dict[tuple[int, ...], tuple[NDArray[Any], NDArray[np.bool_] | None]] = {}
+    found = []
     for name, some in slices.items():
-        mask = label_mask(labels[:, some], label_set, label_set.index(name))
-        found.append(Finished(name, tuple(some.tolist()), mask, None if ignore is None else ~ignore[some]))
+        key = tuple(some.tolist())
+        if key not in shared:
+            shared[key] = (labels[:, some], None if ignore is None else ~ignore[some])
+        layers, counts = shared[key]
+        found.append(Finished(name, key, layers[places[name].layer], counts, places[name].value))
     return found
 
 

@@ -187,7 +187,8 @@ def draw(found: dict[str, Any], path: Path, caption: str) -> None:
         axis.set(xlabel="corrected slices", title=f"round by round: {what} cases")
     for axis in (left, middle, right):
         axis.grid(alpha=0.3)
-    left.legend(fontsize=7)
+    left.set_ylim(bottom=left.get_ylim()[0] - 0.07)  # room for the names
+    left.legend(fontsize=7, loc="lower right")
     save(figure, path, caption)
 
 

@@ -221,3 +221,16 @@ def test_a_case_whose_drawing_cannot_be_read_is_refused_in_a_sentence(a_study: P
     (case.folder / str(case.labels_file)).write_bytes(b"no labels")
     main(["predict", str(a_study.root)])
     assert "not predicted: one: " in capsys.readouterr().out
+
+
+def test_each_label_of_a_slice_has_its_own_voxels(tmp_path: Path) -> None:
+    names = LabelSet.from_names(["liver", "spleen"])
+    project = Project.create(tmp_path / "study", label_set=names)
+    labels = np.zeros((1, *THIN.shape), np.uint8)
+    labels[0, 3, 2:5], labels[0, 3, 7] = 1, 2
+    image = image_from_kji(np.zeros(THIN.shape, np.float32), THIN)
+    both = dict.fromkeys(names.names, SLICES)
+    case = project.add_case("a", image, labels=labels, annotations=both, modality="MR", who="tester")
+    liver, spleen = finished_of(case, names, names.names)
+    np.testing.assert_array_equal(liver.mask, labels[0, [2, 3, 9]] == 1)
+    np.testing.assert_array_equal(spleen.mask, labels[0, [2, 3, 9]] == 2)
