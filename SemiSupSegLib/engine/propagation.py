@@ -57,7 +57,8 @@ class Finished:
 
 
 def finished_of(case: Case, label_set: LabelSet, names: Collection[str]) -> list[Finished]:
-    """Of each of ``names`` that is finished in some slices of a case and not in all of it.
+    """Of each of ``names`` that is finished in some slices of a case and not in all of it; none of a case that is held
+    out, as what is proposed there is compared with what people said there.
 
     Args:
         case: of a project with these labels.
@@ -67,6 +68,8 @@ def finished_of(case: Case, label_set: LabelSet, names: Collection[str]) -> list
     Raises:
         ImageError: a file of the case cannot be read.
     """
+    if case.split == "holdout":
+        return []
     wanted = [n for n in label_set.names if n in names and case.annotation(n).state is State.PARTIAL]
     depth = case.grid().shape[0] if wanted else 0
     slices = {name: np.flatnonzero(finished_slices(case.annotation(name), depth)) for name in wanted}

@@ -192,7 +192,7 @@ class Organs(Ignoring):
 
         words = f"slice {index} of case {case.id} is being stored"
         told = f"slice {index} of case {case.id} is done for {joined(open_ones)}"
-        if axis == 0 and any((case.id, name) in self._proposed() for name in open_ones):
+        if axis == 0 and case.split != "holdout" and any((case.id, name) in self._proposed() for name in open_ones):
             told += "; Propose labels again, and what is proposed beside finished slices follows them"
         self._commit(case, words, make, said=lambda: self._say(told))
 

@@ -19,6 +19,7 @@ from SemiSupSegLib.networks.segmentor import Segmentor
 from SemiSupSegLib.project import models
 from SemiSupSegLib.project.annotation import Annotation, Region, RegionKind, State
 from SemiSupSegLib.project.geometry import Grid, image_from_kji, to_ras, training_grid
+from SemiSupSegLib.project.holdout import set_holdout
 from SemiSupSegLib.project.labels import LabelSet
 from SemiSupSegLib.project.predictions import read_prediction
 from SemiSupSegLib.project.project import Project
@@ -221,6 +222,15 @@ def test_a_case_whose_drawing_cannot_be_read_is_refused_in_a_sentence(a_study: P
     (case.folder / str(case.labels_file)).write_bytes(b"no labels")
     main(["predict", str(a_study.root)])
     assert "not predicted: one: " in capsys.readouterr().out
+
+
+@pytest.mark.robustness
+def test_what_is_proposed_in_the_hold_out_never_follows_what_people_said_there(a_study: Project) -> None:
+    set_holdout(a_study, ["one"], who="tester")
+    model = Model.load(a_study.models_folder / "0001")
+    said = predict_case(a_study, a_study.case("one"), model, passes=0)["labels"]["liver"]
+    assert "finished_slices" not in said
+    assert not read_prediction(a_study, "one").layers(a_study.label_set)[0].any()
 
 
 def test_each_label_of_a_slice_has_its_own_voxels(tmp_path: Path) -> None:
